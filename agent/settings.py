@@ -1,0 +1,140 @@
+"""Process settings: what comes from flags and the environment rather than from the agent file.
+
+Secrets only ever come from the environment. `Settings.from_environ` reads; `parley doctor` explains.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.errors import ConfigError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One process's settings. Field names match the `PARLEY_…` variables and the flags of `parley serve`."""
+
+    agent_file: Path | None = None
+    """None: the example that ships with Parley."""
+    host: str = "0.0.0.0"
+    port: int = 8080
+    side_host: str = "127.0.0.1"
+    side_port: int = 9464
+    side_token: str | None = None
+    """Bearer token of the side port; required where `side_host` is not loopback."""
+    public_url: str | None = None
+    """`https://voice.example.com`: how platforms reach us. Builds `wss://` addresses; signatures are checked
+    against it. No trailing slash."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Only from these do forwarded headers count."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    transports: tuple[str, ...] = ("twilio", "telnyx")
+    max_calls: int = 400
+    """Slots. A call beyond them is refused."""
+    max_loop_lag_ms: float = 50.0
+    """Smoothed event-loop lag above which new calls are refused."""
+    drain_s: float = 3600.0
+    """How long SIGTERM waits for live calls."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The process environment, for vendor secrets."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str], **flags: Any) -> "Settings":
+        """Environment first, then `flags` that are not None. Raises `ConfigError` naming the variable."""
+        values: dict[str, Any] = {}
+        for name, (variable, read) in _READERS.items():
+            text = environ.get(variable)
+            if text is not None and text != "":
+                try:
+                    values[name] = read(text)
+                except ValueError as error:
+                    raise ConfigError(f"{variable}={text!r}: {error}") from None
+        values.update({name: value for name, value in flags.items() if value is not None})
+        settings = cls(environ=environ, **values)
+        settings._check()
+        return settings
+
+    def secret(self, *names: str) -> str | None:
+        """The first of these environment variables that is set and not empty."""
+        for name in names:
+            if value := self.environ.get(name):
+                return value
+        return None
+
+    def _check(self) -> None:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("set both PARLEY_TLS_CERTIFICATE and PARLEY_TLS_KEY, or neither")
+        if not _is_loopback(self.side_host) and not self.side_token:
+            raise ConfigError(
+                f"the side port on {self.side_host} is open to others: set PARLEY_SIDE_TOKEN, "
+                "or keep PARLEY_SIDE_HOST=127.0.0.1"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError("a port is 0 to 65535 (0 picks a free one)")
+    return port
+
+
+def _public_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.netloc or url.query or url.fragment:
+        raise ValueError("expected https://host[:port][/prefix]")
+    return text.rstrip("/")
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("expected 1 or more")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise ValueError("expected 0 or more")
+    return number
+
+
+_READERS: dict[str, tuple[str, Any]] = {
+    "agent_file": ("PARLEY_AGENT_FILE", Path),
+    "host": ("PARLEY_HOST", str),
+    "port": ("PARLEY_PORT", _port),
+    "side_host": ("PARLEY_SIDE_HOST", str),
+    "side_port": ("PARLEY_SIDE_PORT", _port),
+    "side_token": ("PARLEY_SIDE_TOKEN", str),
+    "public_url": ("PARLEY_PUBLIC_URL", _public_url),
+    "trusted_proxies": ("PARLEY_TRUSTED_PROXIES", _networks),
+    "tls_certificate": ("PARLEY_TLS_CERTIFICATE", Path),
+    "tls_key": ("PARLEY_TLS_KEY", Path),
+    "transports": ("PARLEY_TRANSPORTS", _names),
+    "max_calls": ("PARLEY_MAX_CALLS", _positive),
+    "max_loop_lag_ms": ("PARLEY_MAX_LOOP_LAG_MS", _not_negative),
+    "drain_s": ("PARLEY_DRAIN_S", _not_negative),
+}

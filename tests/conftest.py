@@ -1,0 +1,25 @@
+"""Shared by all tests: no test leaves a task behind."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+async def no_task_left_behind() -> AsyncIterator[None]:
+    """Fails a test that ends with tasks still running, or with a task whose exception nobody saw."""
+    loop = asyncio.get_running_loop()
+    unseen: list[str] = []
+    loop.set_exception_handler(lambda _, context: unseen.append(str(context)))
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(3):
+        await asyncio.sleep(0)
+    left = [task for task in asyncio.all_tasks() - before if not task.done()]
+    for task in left:
+        task.cancel()
+    gc.collect()
+    assert not left, f"tasks left behind: {left}"
+    assert not unseen, f"errors nobody saw: {unseen}"

@@ -1,0 +1,115 @@
+"""A WebSocket for media: messages in by plain calls, messages out without waiting.
+
+aiohttp accepts the upgrade and parses frames. Its receive queue wakes a task per message and its send is a
+coroutine; at 50 messages a second and call both cost more than the audio work. So text messages are handed
+to a callback straight from the parser, and frames are written straight to the transport.
+`bench/websocket.py` compares both ways in one run.
+"""
+
+import logging
+import struct
+from collections.abc import Callable
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp._websocket.writer import WebSocketWriter
+from aiohttp.http import WebSocketReader
+from aiohttp.web_protocol import RequestHandler
+
+from agent.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Longest message that is looked at. Platforms send 20 ms frames of some 300 bytes; longer than this is
+dropped and counted, and the call goes on."""
+_MAX_READ_BYTES = 4 * 1024 * 1024
+"""Longest message that is read at all; beyond it the socket is closed with 1009."""
+MAX_UNSENT_BYTES = 256 * 1024
+"""What may wait in our send buffer for a peer that does not read: over 20 s of G.711 in base64."""
+STALL_MS = 5_000
+"""A peer whose buffer stays full this long is disconnected (pipecat 5796: 7.5 min of silence instead)."""
+
+
+class _DirectQueue(WebSocketDataQueue):
+    """Hands text messages to `on_text` from within the parser; everything else goes the usual way."""
+
+    def __init__(self, protocol: RequestHandler, limit: int, on_text: Callable[[bytes], None]) -> None:
+        super().__init__(protocol, limit, loop=protocol._loop)
+        self._on_text = on_text
+
+    def feed_data(self, data, size) -> None:  # type: ignore[no-untyped-def]
+        if data.type is WSMsgType.TEXT:
+            self._on_text(data.data)
+        else:
+            super().feed_data(data, size)
+
+
+class MediaWebSocket(web.WebSocketResponse):
+    """A server-side WebSocket whose text messages arrive at `on_text` and whose sends never block.
+
+    `on_text` is called synchronously with each message's bytes and must not raise.
+    `await run()` returns when the socket is closed by either side.
+    """
+
+    def __init__(self, clock: Clock, on_text: Callable[[bytes], None]) -> None:
+        super().__init__(
+            compress=False, max_msg_size=_MAX_READ_BYTES, decode_text=False, heartbeat=20.0, timeout=1.0
+        )
+        self._clock = clock
+        self._on_text = on_text
+        self._blocked_since_ms: float | None = None
+        self.dropped_sends = 0
+        """Messages not sent because the peer did not read."""
+
+    def _post_start(
+        self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter
+    ) -> None:
+        super()._post_start(request, protocol, writer)
+        self._reader = _DirectQueue(request.protocol, 2**16, self._on_text)
+        self._parser = WebSocketReader(self._reader, _MAX_READ_BYTES, compress=False, decode_text=False)
+        request.protocol.set_parser(self._parser, data_received_cb=self._on_data_received)
+
+    async def run(self) -> int:
+        """Answer pings and wait for the end. Returns the close code (1006 if the peer just went)."""
+        while True:
+            message = await self.receive()
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return self.close_code or WSCloseCode.ABNORMAL_CLOSURE
+            # Binary frames are not part of any platform's protocol here.
+            logger.debug("ignored a %s message", message.type)
+
+    def send_text(self, message: bytes) -> bool:
+        """Write one text message. False if it was dropped because the peer is gone or does not read."""
+        writer = self._writer
+        transport = None if writer is None else writer.transport
+        if transport is None or transport.is_closing() or self.closed:
+            return False
+        if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.dropped_sends += 1
+            self._note_blocked()
+            return False
+        self._blocked_since_ms = None
+        size = len(message)
+        # RFC 6455 5.2: FIN + text, server frames are not masked.
+        if size < 126:
+            header = bytes((0x81, size))
+        elif size < 65536:
+            header = struct.pack("!BBH", 0x81, 126, size)
+        else:
+            header = struct.pack("!BBQ", 0x81, 127, size)
+        transport.write(header + message)
+        return True
+
+    def abort(self) -> None:
+        """Cut the connection without a closing handshake."""
+        if self._writer is not None and self._writer.transport is not None:
+            self._writer.transport.abort()
+
+    def _note_blocked(self) -> None:
+        now_ms = self._clock.now_ms()
+        if self._blocked_since_ms is None:
+            self._blocked_since_ms = now_ms
+        elif now_ms - self._blocked_since_ms > STALL_MS:
+            logger.warning("peer has not read for %d ms: disconnecting", STALL_MS)
+            self.abort()
