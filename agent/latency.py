@@ -1,0 +1,138 @@
+"""When the parts of a turn happened, and how long each took.
+
+All marks are monotonic milliseconds of one clock. `last_voiced_ms` is audio time: the moment at which the
+last voiced sample of the caller reached this machine's network border, worked out from the platform's
+stream timestamps (`AudioClock`), not the moment at which we got round to reading it. A server that lags
+therefore shows up in its own figures.
+"""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Names of the figures, as metrics and the latency table show them. All milliseconds."""
+
+    RESPONSE = "response"
+    """Last voiced sample in, to first audible sample of the reply handed to the socket."""
+    ENDPOINTING = "endpointing"
+    """Last voiced sample in, to the decision that the turn is over: a wait we choose."""
+    STT_FINAL = "stt_final"
+    """The decision, to the final transcript."""
+    LLM_FIRST_TOKEN = "llm_first_token"  # noqa: S105
+    """The model asked, to its first token."""
+    LLM_FIRST_SENTENCE = "llm_first_sentence"
+    """The model asked, to the end of its first sentence: what speech has to wait for."""
+    TTS_FIRST_AUDIO = "tts_first_audio"
+    """The first sentence asked of speech synthesis, to its first audio."""
+    ADDED = "added"
+    """Response minus endpointing, STT, first sentence and first audio: the server's own share."""
+    BARGE_IN = "barge_in"
+    """First voiced sample of an interruption, to the agent's audio stopped (`clear` written)."""
+
+
+@dataclass(slots=True)
+class TurnMarks:
+    """Moments of one turn, None until they come. Filled in by the call and its reply."""
+
+    last_voiced_ms: float | None = None
+    endpoint_ms: float | None = None
+    transcript_ms: float | None = None
+    llm_asked_ms: float | None = None
+    llm_first_token_ms: float | None = None
+    llm_first_sentence_ms: float | None = None
+    tts_asked_ms: float | None = None
+    tts_first_audio_ms: float | None = None
+    first_audio_out_ms: float | None = None
+
+    def stages(self) -> dict[Stage, float]:
+        """The stages that can be told from the marks there are. Nothing is guessed.
+
+        A text line has no endpointing, STT or TTS of ours: `response` then runs from the prompt's arrival
+        to the first text handed to the socket.
+        """
+        found: dict[Stage, float] = {}
+        begin = self.last_voiced_ms if self.last_voiced_ms is not None else self.transcript_ms
+        _span(found, Stage.ENDPOINTING, self.last_voiced_ms, self.endpoint_ms)
+        _span(found, Stage.STT_FINAL, self.endpoint_ms, self.transcript_ms)
+        _span(found, Stage.LLM_FIRST_TOKEN, self.llm_asked_ms, self.llm_first_token_ms)
+        _span(found, Stage.LLM_FIRST_SENTENCE, self.llm_asked_ms, self.llm_first_sentence_ms)
+        _span(found, Stage.TTS_FIRST_AUDIO, self.tts_asked_ms, self.tts_first_audio_ms)
+        _span(found, Stage.RESPONSE, begin, self.first_audio_out_ms)
+        if Stage.RESPONSE in found:
+            waits = (Stage.ENDPOINTING, Stage.STT_FINAL, Stage.LLM_FIRST_SENTENCE, Stage.TTS_FIRST_AUDIO)
+            found[Stage.ADDED] = max(found[Stage.RESPONSE] - sum(found.get(stage, 0.0) for stage in waits), 0.0)
+        return found
+
+
+def _span(found: dict[Stage, float], stage: Stage, begin: float | None, end: float | None) -> None:
+    if begin is not None and end is not None:
+        found[stage] = end - begin
+
+
+class AudioClock:
+    """Maps a platform's stream time to ours.
+
+    The network only ever delays, so the smallest difference between arrival and stream time seen so far is
+    the closest to the truth (as NTP and RTP receivers do it); it is let up slowly, since two clocks drift
+    apart (100 ppm at worst for cheap oscillators).
+    """
+
+    __slots__ = ("_offset_ms", "_seen_ms")
+
+    DRIFT_PER_MS = 1e-4
+
+    def __init__(self) -> None:
+        self._offset_ms: float | None = None
+        self._seen_ms = 0.0
+
+    def arrived(self, stream_ms: float, now_ms: float) -> float:
+        """Audio of stream time `stream_ms` was read at `now_ms`: when it reached this machine, at the latest."""
+        offset_ms = now_ms - stream_ms
+        known_ms = self._offset_ms
+        if known_ms is None:
+            self._offset_ms = offset_ms
+        else:
+            known_ms += (now_ms - self._seen_ms) * self.DRIFT_PER_MS
+            self._offset_ms = offset_ms if offset_ms < known_ms else known_ms
+        self._seen_ms = now_ms
+        return stream_ms + self._offset_ms
+
+
+@dataclass(slots=True)
+class CallCounters:
+    """What happened in one call. Plain integers, bumped where it happens; read by whoever asks."""
+
+    frames_in: int = 0
+    frames_late: int = 0
+    """Caller frames read more than 40 ms after they reached this machine."""
+    frames_out: int = 0
+    """20 ms frames of the agent handed to the line."""
+    stale_chunks: int = 0
+    """Audio of a cancelled reply dropped before the socket."""
+    underruns: int = 0
+    """The far buffer ran dry in the middle of a reply."""
+    turns: int = 0
+    barge_ins: int = 0
+    """The agent was stopped because the caller spoke."""
+    false_interruptions: int = 0
+    """... and it was no words."""
+    resumes: int = 0
+    """... and the reply went on."""
+    echoes: int = 0
+    """The agent's own voice coming back, ignored."""
+    reprompts: int = 0
+    unanswered: int = 0
+    """Turns without a sound of reply."""
+    provider_failures: int = 0
+    """Providers that failed; the chain went on with the next one."""
+    apologies: int = 0
+    """Turns answered by the apology, since no provider could."""
+    bad_messages: int = 0
+    ceilings: int = 0
+    """A state that lasted too long and was ended."""
+
+    def add(self, other: "CallCounters") -> None:
+        """Sum `other` into this one: totals of ended calls."""
+        for counter in fields(self):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))

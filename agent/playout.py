@@ -1,0 +1,254 @@
+"""The agent's audio on its way to one caller: what waits, and when it is sent.
+
+Sending runs ahead of real time by the line's lead and no further, so that a barge-in has little to throw
+away. The first audio of a reply goes out in the call that brings it; after that the process-wide ticker
+asks every 20 ms whether the far end needs more. Whole 20 ms frames only: a short tail is filled with
+silence at the very end of a reply, nowhere else.
+
+Every write carries its reply's generation; what belongs to an older one is dropped here, at the last step
+before the socket.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from agent.audio.codec import make_encoder
+from agent.audio.formats import FRAME_MS, AudioFormat, Encoding, linear
+from agent.latency import CallCounters
+from agent.ledger import AudioLedger, Heard
+from agent.lines import MediaLine
+from agent.providers import WordTime
+from agent.ticker import Ticker
+
+MESSAGE_MS = 100.0
+"""Audio per message once a reply is under way: a fifth of the messages that single frames would need, and
+half of the usual lead, so that one late beat does not run the far end dry."""
+MAX_MESSAGE_MS = 200.0
+"""Longest audio in one message (`MediaLine.send`)."""
+KEEP_BEHIND_MS = 2_000.0
+"""Audio kept after it was sent, to resume from: more than any lead plus the longest word."""
+
+
+class Playout:
+    """One call's outgoing audio. Synchronous; time comes in as an argument."""
+
+    def __init__(
+        self,
+        line: MediaLine,
+        ticker: Ticker,
+        counters: CallCounters,
+        on_sent: Callable[[bytes, float], None],
+        on_drained: Callable[[], None],
+    ) -> None:
+        """`on_sent(audio, plays_at_ms)`: outbound audio handed to the line and when it will begin to be
+        heard. `on_drained()`: the reply was finished and has been heard to its end.
+        """
+        self.ledger = AudioLedger()
+        self.generation = 0
+        self._line = line
+        self._ticker = ticker
+        self._counters = counters
+        self._on_sent = on_sent
+        self._on_drained = on_drained
+        self._audio = bytearray()
+        self._base = 0  # position in bytes of _audio[0] within the utterance
+        self._next = 0  # position in bytes of what is sent next
+        self._finished = self._drained = True
+        self._paused = False
+        self._dry = False
+        self._marks = 0
+        self._mark_at: deque[int] = deque()  # sentence ends that wait for their mark
+
+    # --- the reply's side --------------------------------------------------------------------------
+
+    def begin(self, generation: int) -> None:
+        """A new reply. Audio of any earlier one is dropped from here on."""
+        self.generation = generation
+        self._audio.clear()
+        self._base = self._next = 0
+        self._finished = self._paused = self._dry = self._drained = False
+        self._mark_at.clear()
+        self.ledger.begin()
+
+    def text(self, generation: int, text: str) -> None:
+        """What the next audio says."""
+        if generation == self.generation:
+            self.ledger.text(text, self._format.duration_ms(self._end))
+
+    def write(
+        self, generation: int, audio: bytes, now_ms: float, words: tuple[WordTime, ...] = ()
+    ) -> None:
+        """Audio in the line's outbound format. Sent at once as far as the lead allows."""
+        if generation != self.generation or self._finished:
+            self._counters.stale_chunks += 1
+            return
+        self._audio += audio
+        self.ledger.audio(self._format.duration_ms(len(audio)), words)
+        self._pump(now_ms)
+        if not self._paused:
+            self._ticker.add(self.tick)
+
+    def sentence_ended(self, generation: int) -> None:
+        """The sentence's audio is complete: a mark behind it will tell when it was heard."""
+        if generation == self.generation:
+            self._mark_at.append(self._end)
+            self._send_marks()
+
+    def finish(self, generation: int, now_ms: float) -> None:
+        """The reply has no more audio. `on_drained` follows when it has been heard."""
+        if generation != self.generation or self._finished:
+            return
+        self._pad()
+        self._finished = True
+        self._mark_at.append(self._end)
+        self._pump(now_ms)
+        self._send_marks()
+        if not self._paused:
+            self._ticker.add(self.tick)
+
+    # --- the turn's side ---------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """A reply is being played, or could go on."""
+        return not self._drained
+
+    def ahead_ms(self, now_ms: float) -> float:
+        """Audio that the caller has not heard yet, here and at the far end."""
+        waiting_ms = self._format.duration_ms(self._end - self._next)
+        return waiting_ms + max(self.ledger.far_ms(now_ms), 0.0)
+
+    def pause(self, now_ms: float) -> None:
+        """Silence now: nothing more is sent and the far buffer is cleared. What was not heard is kept."""
+        if self._paused:
+            return
+        self._paused = True
+        self._ticker.remove(self.tick)
+        self._line.clear()
+        self.ledger.stopped(now_ms)
+
+    def resume(self, now_ms: float) -> None:
+        """Go on from the beginning of the word that was cut."""
+        if not self._paused:
+            return
+        self._paused = False
+        self._dry = True  # the silence was ours: no underrun
+        position_ms = self.ledger.resume_position_ms()
+        frame = self._format.frame_bytes
+        wanted = int(position_ms / FRAME_MS) * frame
+        self._next = max(wanted, self._base)
+        self.ledger.resumed(self._format.duration_ms(self._next))
+        if self._finished and not self._mark_at:
+            self._mark_at.append(self._end)
+        self._pump(now_ms)
+        self._ticker.add(self.tick)
+
+    def cancel(self, now_ms: float) -> Heard:
+        """Drop the reply, here and at the far end. Returns what was heard of it."""
+        if not self._paused and (self.ledger.far_ms(now_ms) > 0 or not self._finished):
+            self._line.clear()
+        if not self._paused:
+            self.ledger.stopped(now_ms)
+        heard = self.ledger.heard(now_ms)
+        self._ticker.remove(self.tick)
+        self.generation += 1
+        self._finished = self._drained = True
+        self._paused = False
+        self._audio.clear()
+        self._base = self._next = 0
+        return heard
+
+    def replace_line(self, line: MediaLine, now_ms: float) -> None:
+        """The socket was replaced: what the old one had buffered was lost; go on where it was heard."""
+        was_paused = self._paused
+        if not was_paused:
+            self._paused = True
+            self.ledger.stopped(now_ms)
+        self._line = line
+        if not was_paused:
+            self.resume(now_ms)
+
+    def close(self) -> None:
+        """Leave the ticker."""
+        self._ticker.remove(self.tick)
+
+    # --- the clock's side --------------------------------------------------------------------------
+
+    def tick(self, now_ms: float) -> None:
+        """Send what is due; called every 20 ms while there is something to send or to wait for."""
+        if self._next < self._end:
+            self._pump(now_ms)
+        elif self._finished and self.ledger.far_ms(now_ms) <= 0:
+            self._ticker.remove(self.tick)
+            self._drained = True
+            self._on_drained()
+
+    @property
+    def _format(self) -> AudioFormat:
+        return self._line.outbound
+
+    @property
+    def _end(self) -> int:
+        return self._base + len(self._audio)
+
+    def _pump(self, now_ms: float) -> None:
+        if self._paused:
+            return
+        frame = self._format.frame_bytes
+        far_ms = self.ledger.far_ms(now_ms)
+        started = self._next > 0
+        if started and far_ms < 0 and not self._dry:
+            self._dry = True
+            self._counters.underruns += 1
+        # A line without lead gets one frame per beat, due up to half a frame early.
+        lead_ms = max(self._line.lead_ms, FRAME_MS * 1.5)
+        # Under way, wait until a whole message fits, unless the far end would run dry before the next beat.
+        if started and far_ms > lead_ms - min(MESSAGE_MS, lead_ms / 2):
+            return
+        room_ms = lead_ms - max(far_ms, 0.0)
+        while room_ms >= FRAME_MS and self._end - self._next >= frame:
+            available = (self._end - self._next) // frame
+            frames = min(available, int(min(room_ms, MAX_MESSAGE_MS) // FRAME_MS))
+            self._send(frames, frame, now_ms)
+            room_ms -= frames * FRAME_MS
+
+    def _send(self, frames: int, frame: int, now_ms: float) -> None:
+        start = self._next - self._base
+        audio = bytes(self._audio[start : start + frames * frame])
+        self._next += len(audio)
+        self._dry = False
+        plays_at_ms = now_ms + max(self.ledger.far_ms(now_ms), 0.0)
+        self._line.send(audio)
+        self.ledger.sent(frames * FRAME_MS, now_ms)
+        self._counters.frames_out += frames
+        self._on_sent(audio, plays_at_ms)
+        self._send_marks()
+        keep = int(self._format.bytes_per_ms * KEEP_BEHIND_MS)
+        if start > 2 * keep:
+            cut = (start - keep) // frame * frame
+            del self._audio[:cut]
+            self._base += cut
+
+    def _pad(self) -> None:
+        frame = self._format.frame_bytes
+        short = -len(self._audio) % frame
+        if not short:
+            return
+        if self._format.encoding is Encoding.G722:
+            # G.722 has no silence byte: the end of its own encoding of silence is close enough for 20 ms.
+            silence = make_encoder(self._format).encode(linear(16000).silence(1280))
+            self._audio += silence[-short:]
+        else:
+            self._audio += self._format.silence(short)
+
+    def _send_marks(self) -> None:
+        """One mark behind each sentence whose audio has gone out; none while paused."""
+        passed = False
+        while self._mark_at and self._mark_at[0] <= self._next:
+            self._mark_at.popleft()
+            passed = True
+        if passed and not self._paused:
+            self._marks += 1
+            name = f"{self.generation}.{self._marks}"
+            self.ledger.marked(name)
+            self._line.mark(name)

@@ -1,0 +1,85 @@
+"""The process-wide clock beat that paces all playouts.
+
+One timer serves every call. Members are spread over phases, so that 800 calls do not all send in the same
+instant, and deadlines are absolute: a late beat is followed by an earlier next one, never by drift (relative
+sleeps gave up to 60 % comfort silence under 10-25 ms stalls in another project's measurement).
+"""
+
+import logging
+from collections.abc import Callable
+
+from agent.clock import Clock, Timer
+
+logger = logging.getLogger(__name__)
+
+PERIOD_MS = 20.0
+"""Each member is called once per period: one frame."""
+PHASES = 4
+"""5 ms between phases: finer than the pacing error that a caller could hear, coarse enough to be cheap."""
+
+Tick = Callable[[float], None]
+"""Called with the time in ms. Must not block and must not raise."""
+
+
+class Ticker:
+    """Calls its members every 20 ms while there are any. Costs nothing while there are none."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._phases: list[dict[Tick, None]] = [{} for _ in range(PHASES)]
+        self._beat = 0
+        self._origin_ms = 0.0
+        self._timer: Timer | None = None
+        self.max_late_ms = 0.0
+        """Latest beat so far, in ms after its deadline."""
+        self.faults = 0
+        """Members that raised, and were removed."""
+
+    def add(self, tick: Tick) -> None:
+        """Call `tick` from now on. Adding twice does no harm."""
+        if any(tick in phase for phase in self._phases):
+            return
+        min(self._phases, key=len)[tick] = None
+        if self._timer is None:
+            self._origin_ms = self._clock.now_ms()
+            self._beat = 0
+            self._schedule(self._origin_ms)
+
+    def remove(self, tick: Tick) -> None:
+        """Stop calling `tick`. Unknown members are ignored."""
+        for phase in self._phases:
+            phase.pop(tick, None)
+
+    def close(self) -> None:
+        """Forget all members and stop."""
+        for phase in self._phases:
+            phase.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _schedule(self, now_ms: float) -> None:
+        deadline_ms = self._origin_ms + self._beat * (PERIOD_MS / PHASES)
+        self._timer = self._clock.call_later(deadline_ms - now_ms, self._fire)
+
+    def _fire(self) -> None:
+        now_ms = self._clock.now_ms()
+        late_ms = now_ms - (self._origin_ms + self._beat * (PERIOD_MS / PHASES))
+        if late_ms > self.max_late_ms:
+            self.max_late_ms = late_ms
+        # After a stall every phase that was due gets its beat now, but only one: members work out by
+        # the clock how much they owe.
+        due = min(1 + int(max(late_ms, 0.0) // (PERIOD_MS / PHASES)), PHASES)
+        for offset in range(due):
+            for tick in tuple(self._phases[(self._beat + offset) % PHASES]):
+                try:
+                    tick(now_ms)
+                except Exception:  # one call's fault must not stop the others' audio
+                    self.faults += 1
+                    self.remove(tick)
+                    logger.exception("a playout failed and was stopped")
+        self._beat += max(due, 1 + int(max(late_ms, 0.0) // (PERIOD_MS / PHASES)))
+        if any(self._phases):
+            self._schedule(self._clock.now_ms())
+        else:
+            self._timer = None
