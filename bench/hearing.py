@@ -190,6 +190,31 @@ def print_echo(count: int) -> None:
         )
 
 
+def print_answers(count: int) -> None:
+    """Yes, no and cannot-tell by how much has been heard since the true beginning."""
+    print(f"\necho guard by length of sound, {count} scenes each: yes / no / cannot tell in %")
+    for name, echo, caller in (("echo", True, False), ("caller", False, True), ("both", True, True)):
+        scenes = [speech.scene(number, echo=echo, caller=caller) for number in range(count)]
+        for sound_ms in (100, 120, 160, 200, 300):
+            answers = [_answer(scene, sound_ms) for scene in scenes]
+            shares = [100 * sum(each is kind for each in answers) / count for kind in (True, False, None)]
+            print(f"{name:<8} {sound_ms} ms  {shares[0]:>5.1f} / {shares[1]:>5.1f} / {shares[2]:>5.1f}")
+
+
+def _answer(scene: Scene, sound_ms: float) -> bool | None:
+    """The answer when the caller, or else the echo, has been heard for `sound_ms`."""
+    begins = math.isfinite(scene.caller_from_ms)
+    begin_ms = scene.caller_from_ms // 20 * 20 + 20 if begins else scene.echo_from_ms
+    now_ms = begin_ms + sound_ms
+    guard = EchoGuard()
+    for at in range(0, len(scene.played), 3_200):
+        if at / 16 < now_ms + 200:
+            guard.played(scene.played[at : at + 3_200], at / 16)
+    for number, frame in enumerate(speech.frames(scene.heard)[: int(now_ms / 20)]):
+        guard.heard(frame, (number + 1) * 20.0)
+    return guard.is_echo(now_ms)
+
+
 def _percent(verdicts: Sequence[Verdict], answer: bool) -> str:
     return f"{100 * sum(verdict.first is answer for verdict in verdicts) / max(len(verdicts), 1):.0f}"
 
@@ -240,6 +265,7 @@ def main() -> None:
     print_detection()
     print_noise()
     print_echo(arguments.scenes)
+    print_answers(arguments.scenes)
 
 
 if __name__ == "__main__":

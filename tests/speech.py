@@ -347,6 +347,8 @@ class Scene:
     """What comes in."""
     caller_from_ms: float
     """When the caller begins to speak; infinite where he does not."""
+    echo_from_ms: float
+    """When the echo, without its noise, comes within 25 dB of its loudest; infinite where there is none."""
 
 
 def scene(number: int, *, echo: bool, caller: bool) -> Scene:
@@ -360,6 +362,7 @@ def scene(number: int, *, echo: bool, caller: bool) -> Scene:
     gain_db = random.uniform(-30, -12) if caller else random.uniform(-35, -6)
     loudest = SPEECH_DBFS + gain_db if echo else -100.0
     parts: list[bytes] = []
+    echo_from_ms = np.inf
     if echo:
         parts.append(
             echoed(
@@ -371,6 +374,7 @@ def scene(number: int, *, echo: bool, caller: bool) -> Scene:
                 seed=number,
             )
         )
+        echo_from_ms = _sounding_from_ms(parts[0])
     caller_from_ms = np.inf
     if caller:
         voice, line = CALLER_LINES[number % 8]
@@ -380,4 +384,9 @@ def scene(number: int, *, echo: bool, caller: bool) -> Scene:
         loudest = level
     length_ms = max(len(part) for part in parts) / 16
     parts.append(noise("comfort", length_ms, max(loudest - random.uniform(10, 25), -75.0), seed=number))
-    return Scene(said, mu_law(mixed(*parts)), caller_from_ms)
+    return Scene(said, mu_law(mixed(*parts)), caller_from_ms, echo_from_ms)
+
+
+def _sounding_from_ms(pcm: bytes) -> float:
+    powers = _frame_powers(samples(pcm), 160)
+    return float(np.flatnonzero(powers > powers.max() * 10**-2.5)[0] * 20)

@@ -50,8 +50,10 @@ MIN_SPEECH_DBFS = -58.0
 """Softer than this is never a voice. A talker at -38 dBFS, 12 dB below nominal telephone level, has weak
 consonants around -55; idle lines and comfort noise lie at -60 and below."""
 MARGIN_DB = 6.0
-"""How far a voice stands out of the noise. At 4 dB the last voiced frame in cafe noise is up to 480 ms late,
-at 9 dB half of the speech at 10 dB SNR is missed; 6 dB keeps both small."""
+"""How far a voice stands out of the noise: a trade. With 4, 6 and 9 dB, 13, 23 and 43 % of the speech
+frames are missed in pink noise at 10 dB SNR, 3, 7 and 18 % at 15 dB. In cafe noise at 15 dB SNR the last
+voiced frame of one utterance in ten is 220 ms late with 4 dB, 7 ms with 6 and 9; at 10 dB SNR it is 430 ms
+late with 4 and 6."""
 FALL_DB = 30.0
 """Within a second or so of speech, frames this far below its peaks are an echo of it or the hangover."""
 PEAK_DECAY_DB_S = 20.0
@@ -85,7 +87,9 @@ _STEADY = _ratio(STEADY_DB)
 class VoiceDetector:
     """Tells for each 20 ms of one caller's audio whether there is a voice in it.
 
-    `rate_hz` is one of `RATES_HZ`; `aggressiveness` is webrtcvad's mode, 0 (takes most for voice) to 3.
+    `rate_hz` is one of `RATES_HZ`; `aggressiveness` is webrtcvad's mode, 0 (takes most for voice) to 3. The
+    level decides most of it: 2 misses 4 % of a talker at -38 dBFS, 3 misses 13 %; 0 and 1 take more babble
+    for a voice. In all else they are alike.
     Raises `ValueError` for others. About 2 us a frame.
     """
 

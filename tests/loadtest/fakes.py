@@ -22,7 +22,7 @@ from loadtest.callers.wire import WireClosed
 def tone(duration_ms: float, amplitude: int = 8000) -> bytes:
     """A 500 Hz cosine as PCM16 at 8 kHz: audible from its very first sample."""
     time = np.arange(int(duration_ms * 8))
-    return (amplitude * np.cos(2 * np.pi * 500 / 8000 * time)).astype("<i2").tobytes()
+    return bytes((amplitude * np.cos(2 * np.pi * 500 / 8000 * time)).astype("<i2").tobytes())
 
 
 def silence(duration_ms: float) -> bytes:
@@ -63,6 +63,10 @@ class MemoryWire:
     def push(self, message: dict[str, Any] | str) -> None:
         """The server sends a message."""
         self._to_platform.put_nowait(message if isinstance(message, str) else orjson.dumps(message).decode())
+
+    def push_all(self, messages: list[dict[str, Any]]) -> None:
+        for message in messages:
+            self.push(message)
 
     def server_closes(self, code: int = 1000, reason: str = "") -> None:
         self._server_closed = WireClosed(code, reason)

@@ -28,6 +28,12 @@ async def run(server: SmallServer, *words: str) -> int:
     return await asyncio.to_thread(Call().run, args)
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real time is dear: no second of waiting for the agent to hang up by itself."""
+    monkeypatch.setattr("loadtest.callers.caller.LINGER_MS", 60.0)
+
+
 @pytest.fixture
 def hello(tmp_path: Path) -> str:
     return str(write(tmp_path / "hello.wav", tone(200)))

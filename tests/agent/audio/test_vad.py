@@ -49,10 +49,10 @@ def test_a_call_that_begins_with_speech_is_heard_from_its_first_frames() -> None
     for voice, text in LINES:
         flags = voiced(speech.speech(text, voice=voice))
         assert any(flags[:5]), text
-        assert SpeechChange.STARTED in [SpeechGate().update(True), *_changes(flags[:15])], text
+        assert SpeechChange.STARTED in changes(flags[:15]), text
 
 
-def _changes(flags: list[bool]) -> list[SpeechChange | None]:
+def changes(flags: list[bool]) -> list[SpeechChange | None]:
     gate = SpeechGate()
     return [gate.update(flag) for flag in flags]
 

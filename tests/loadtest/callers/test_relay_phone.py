@@ -46,7 +46,7 @@ class Stage:
         self.log.append((self.clock.now_ms() - self.phone.started_ms, message))
         if message["type"] == "dtmf" or (message["type"] == "prompt" and message["last"]):
             answers = self.answers.pop(0) if self.answers else []
-            self.clock.call_later(120, lambda: [self.wire.push(answer) for answer in answers])
+            self.clock.call_later(120, lambda: self.wire.push_all(answers))
 
 
 def _kind(message: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ def test_the_language_switch_shows_in_the_next_prompt() -> None:
 def test_ten_bad_frames_in_a_row_end_the_session() -> None:
     async def scenario() -> Stage:
         stage = Stage()
-        stage.clock.call_later(500, lambda: [stage.wire.push({"type": "txet"}) for _ in range(10)])
+        stage.clock.call_later(500, lambda: stage.wire.push_all([{"type": "txet"}] * 10))
         await stage.call(ask())
         return stage
 

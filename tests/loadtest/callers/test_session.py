@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -30,9 +31,9 @@ async def exchange(server: SmallServer, via: Via, secrets: Secrets | None = None
         await found.close()
 
 
-async def call(via: Via, secrets: Secrets | None = None, **options: object) -> tuple[SmallServer, Session]:
+async def call(via: Via, secrets: Secrets | None = None, **options: Any) -> tuple[SmallServer, Session]:
     said = Utterance("hello") if via is Via.TWILIO_RELAY else sentence(duration_ms=200)
-    async with serving(SmallServer(**options)) as server, exchange(server, via, secrets) as platform:  # type: ignore[arg-type]
+    async with serving(SmallServer(**options)) as server, exchange(server, via, secrets) as platform:
         session = await make_call(platform, [Say(said)], LoopClock(), timeout_ms=2000)
     return server, session
 
@@ -53,7 +54,7 @@ async def test_a_signed_call_over_each_transport() -> None:
         assert server.requests[0]["CallSid"] == result.call_id
         assert server.actions[0]["CallSid"] == result.call_id
         assert server.actions[0]["CallStatus"] == "completed"
-    for server, session in (twilio, telnyx):
+    for _, session in (twilio, telnyx):
         # The small server answers after ten silent frames, 200 ms; a busy machine may add to that.
         assert session.result.turns[0].response_ms == pytest.approx(230, abs=60)
     assert relay[1].result.turns[0].response_ms == pytest.approx(60, abs=40)
@@ -65,7 +66,7 @@ async def test_a_signed_call_over_each_transport() -> None:
     assert relay[0].actions[0]["SessionStatus"] == "completed"
 
 
-async def refusal(via: Via, secrets: Secrets | None = None, **options: object) -> str:
+async def refusal(via: Via, secrets: Secrets | None = None, **options: Any) -> str:
     with pytest.raises(CallRefused) as caught:
         await call(via, secrets, **options)
     return str(caught.value)
@@ -89,7 +90,7 @@ async def refusal(via: Via, secrets: Secrets | None = None, **options: object) -
         (Via.TELNYX, {"telnyx_attributes": 'bidirectionalMode="rtp" codec="OPUS"'}, "cannot speak OPUS"),
     ],
 )
-async def test_a_refusal_is_one_clear_line(via: Via, options: dict[str, object], complaint: str) -> None:
+async def test_a_refusal_is_one_clear_line(via: Via, options: dict[str, Any], complaint: str) -> None:
     said = await refusal(via, **options)
     assert complaint in said
     assert "\n" not in said
