@@ -1,0 +1,337 @@
+"""How a reply gets to a caller's ear: text in, speech (or, on text lines, text) out.
+
+A mouth serves one call and speaks one utterance at a time. `write` and `end` are plain calls, made while the
+model generates; `speak` is the reply's second coroutine, which synthesises sentence by sentence and stays a
+bounded few seconds ahead of what is heard.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from agent.agentfile.schema import Voice
+from agent.audio.codec import Decoder, make_decoder
+from agent.audio.convert import Converter, make_converter
+from agent.chains import TTSChain
+from agent.clock import Clock, Timer
+from agent.latency import CallCounters, TurnMarks
+from agent.ledger import Heard, TextLedger
+from agent.lines import MediaLine, TextLine
+from agent.providers import SpeechRequest
+from agent.playout import Playout
+from agent.records import TurnRecord
+from agent.sentences import SentenceSplitter
+from agent.ticker import Ticker
+from agent.turns.echo import EchoGuard
+
+AHEAD_MS = 5_000.0
+"""Speech synthesised ahead of what is heard: covers a slow provider's next sentence, and is all that a
+barge-in can waste."""
+MAX_UTTERANCE_CHARS = 8_000
+"""Text of one utterance beyond this is dropped: about ten minutes of speech that nobody asked for."""
+
+
+class MouthListener(Protocol):
+    """What a mouth tells its call."""
+
+    def sound(self, generation: int) -> None:
+        """The first audio (or text) of the utterance was handed to the line."""
+
+    def heard_out(self, generation: int) -> None:
+        """The utterance was ended and has been heard to its end."""
+
+
+class Mouth(Protocol):
+    """What a call and its reply ask of a mouth."""
+
+    def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
+        """A new utterance; anything of an earlier one that still comes is dropped."""
+
+    def write(self, text: str) -> None:
+        """Text to speak, as generated."""
+
+    def end(self) -> None:
+        """The text is complete."""
+
+    async def speak(self) -> None:
+        """Carry the text to the line until it is all handed over. Raises `ProviderError`."""
+
+    def pause(self) -> None:
+        """Silence now; keep what was not heard."""
+
+    def resume(self) -> None:
+        """Go on where the caller stopped hearing."""
+
+    def cancel(self) -> Heard:
+        """Drop the utterance. Returns what was heard of it."""
+
+    def heard(self) -> Heard:
+        """What has been heard of the utterance so far."""
+
+    def close(self) -> None:
+        """The call is over."""
+
+
+class MediaMouth:
+    """Speaks over a media line: speech synthesis into the playout."""
+
+    def __init__(
+        self,
+        line: MediaLine,
+        tts: TTSChain,
+        voices: dict[str, Voice],
+        ticker: Ticker,
+        clock: Clock,
+        counters: CallCounters,
+        listener: MouthListener,
+    ) -> None:
+        self._line = line
+        self._tts = tts
+        self._voices = voices
+        self._clock = clock
+        self._listener = listener
+        self._playout = Playout(line, ticker, counters, self._sent, self._drained)
+        self._splitter = SentenceSplitter()
+        self._pieces: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._ended = True
+        self._chars = 0
+        self._language = ""
+        self._marks = TurnMarks()
+        self._record = TurnRecord(0, 0.0, "")
+        self._sounded = True
+        self._reference: Decoder = make_decoder(line.outbound)
+        self.echo = EchoGuard(line.outbound.rate_hz) if line.outbound.rate_hz == line.inbound.rate_hz else None
+        """Knows what was played. None where the line's directions differ in rate: then words alone decide."""
+
+    @property
+    def generation(self) -> int:
+        """The current utterance."""
+        return self._playout.generation
+
+    def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
+        self._playout.begin(generation)
+        self._splitter = SentenceSplitter()
+        self._pieces.clear()
+        self._wake.clear()
+        self._ended = self._sounded = False
+        self._chars = 0
+        self._language = language
+        self._marks = marks
+        self._record = record
+
+    def write(self, text: str) -> None:
+        if self._ended or self._chars > MAX_UTTERANCE_CHARS:
+            return
+        self._chars += len(text)
+        pieces = self._splitter.feed(text)
+        if pieces:
+            self._add(pieces)
+
+    def end(self) -> None:
+        rest = self._splitter.flush()
+        if rest:
+            self._add([rest])
+        self._ended = True
+        self._wake.set()
+
+    async def speak(self) -> None:
+        generation = self.generation
+        while True:
+            while not self._pieces and not self._ended:
+                self._wake.clear()
+                await self._wake.wait()
+            if not self._pieces:
+                break
+            await self._synthesise(generation, self._pieces.popleft())
+            await self._room()
+        self._playout.finish(generation, self._clock.now_ms())
+
+    def pause(self) -> None:
+        now_ms = self._clock.now_ms()
+        self._playout.pause(now_ms)
+        if self.echo is not None:
+            self.echo.cleared(now_ms)
+
+    def resume(self) -> None:
+        self._playout.resume(self._clock.now_ms())
+
+    def cancel(self) -> Heard:
+        now_ms = self._clock.now_ms()
+        heard = self._playout.cancel(now_ms)
+        self._ended = True
+        self._pieces.clear()
+        if self.echo is not None:
+            self.echo.cleared(now_ms)
+        return heard
+
+    def heard(self) -> Heard:
+        return self._playout.ledger.heard(self._clock.now_ms())
+
+    def marked(self, name: str) -> None:
+        """A mark came back from the line."""
+        self._playout.ledger.mark_returned(name, self._clock.now_ms())
+
+    def replace_line(self, line: MediaLine) -> None:
+        """Go on over another socket of the same call."""
+        self._line = line
+        self._reference = make_decoder(line.outbound)
+        self._playout.replace_line(line, self._clock.now_ms())
+
+    def close(self) -> None:
+        self._playout.close()
+
+    def _add(self, pieces: list[str]) -> None:
+        if self._marks.llm_first_sentence_ms is None:
+            self._marks.llm_first_sentence_ms = self._clock.now_ms()
+        self._pieces.extend(pieces)
+        self._wake.set()
+
+    async def _synthesise(self, generation: int, text: str) -> None:
+        voice = self._voices.get(self._language) or Voice()
+        target = self._line.outbound
+        request = SpeechRequest(
+            text, self._language, target, voice.name, voice.speed, context=f"{id(self)}.{generation}"
+        )
+        if self._marks.tts_asked_ms is None:
+            self._marks.tts_asked_ms = self._clock.now_ms()
+        converter: Converter | None = None
+        self._playout.text(generation, text)
+        chunks = self._tts.speak(request, self._served)
+        try:
+            async for chunk in chunks:
+                now_ms = self._clock.now_ms()
+                if self._marks.tts_first_audio_ms is None:
+                    self._marks.tts_first_audio_ms = now_ms
+                audio = chunk.audio
+                if chunk.format != target:
+                    converter = converter or make_converter(chunk.format, target)
+                    audio = converter.convert(audio)
+                self._playout.write(generation, audio, now_ms, chunk.words)
+            if converter is not None:
+                self._playout.write(generation, converter.flush(), self._clock.now_ms())
+        finally:
+            await chunks.aclose()
+        self._playout.sentence_ended(generation)
+
+    async def _room(self) -> None:
+        """Wait while enough is ahead of the caller's ear. The turn's ceiling bounds it."""
+        while (ahead_ms := self._playout.ahead_ms(self._clock.now_ms())) > AHEAD_MS:
+            await self._clock.sleep(ahead_ms - AHEAD_MS + 20.0)
+
+    def _served(self, name: str) -> None:
+        self._record.providers["tts"] = name
+
+    def _sent(self, audio: bytes, plays_at_ms: float) -> None:
+        if not self._sounded:
+            self._sounded = True
+            self._marks.first_audio_out_ms = self._clock.now_ms()
+            self._listener.sound(self.generation)
+        if self.echo is not None:
+            self.echo.played(self._reference.decode(audio), plays_at_ms)
+
+    def _drained(self) -> None:
+        self._listener.heard_out(self.generation)
+
+
+class TextMouth:
+    """Speaks over a text line: the platform makes the sound, so text goes out as it is generated."""
+
+    END_SLACK_MS = 1_000.0
+    """Added to the estimate of when a platform that reports nothing has finished (Twilio sheet, 6.1)."""
+
+    def __init__(self, line: TextLine, clock: Clock, listener: MouthListener) -> None:
+        self.ledger = TextLedger()
+        self.generation = 0
+        self._line = line
+        self._clock = clock
+        self._listener = listener
+        self._marks = TurnMarks()
+        self._language = ""
+        self._ended = True
+        self._sounded = True
+        self._chars = 0
+        self._finished: Timer | None = None
+
+    def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
+        self._stop_waiting()
+        self.generation = generation
+        self._language = language
+        self._marks = marks
+        self._ended = self._sounded = False
+        self._chars = 0
+        self.ledger.begin()
+
+    def greeted(self, text: str) -> None:
+        """The platform speaks `text` by itself: account for it without sending it."""
+        self.ledger.said(text, self._clock.now_ms())
+        self._sounded = True
+        self._listener.sound(self.generation)
+
+    def write(self, text: str) -> None:
+        if self._ended or not text or self._chars > MAX_UTTERANCE_CHARS:
+            return
+        self._chars += len(text)
+        now_ms = self._clock.now_ms()
+        self._line.say(text, last=False, language=self._language)
+        self.ledger.said(text, now_ms)
+        if not self._sounded:
+            self._sounded = True
+            self._marks.first_audio_out_ms = now_ms
+            self._listener.sound(self.generation)
+
+    def end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._chars:
+            self._line.say("", last=True, language=self._language)
+        self._await_end()
+
+    async def speak(self) -> None:
+        """Text was handed over as it was written."""
+
+    def pause(self) -> None:
+        """The platform has stopped by itself, and cannot resume."""
+
+    def resume(self) -> None:
+        """As `pause`."""
+
+    def cancel(self) -> Heard:
+        self._stop_waiting()
+        self._ended = True
+        heard = self.ledger.stop(self._clock.now_ms())
+        self.generation += 1
+        return heard
+
+    def heard(self) -> Heard:
+        return self.ledger.heard(self._clock.now_ms())
+
+    def spoke(self) -> None:
+        """The platform reports that it has stopped speaking."""
+        if self._ended and self._finished is not None and self.heard().complete:
+            self._end_heard()
+
+    def replace_line(self, line: TextLine) -> None:
+        """Go on over another socket. What was queued on the old one is lost with it."""
+        self._line = line
+
+    def close(self) -> None:
+        self._stop_waiting()
+
+    def _await_end(self) -> None:
+        left_ms = self.ledger.remaining_ms(self._clock.now_ms()) + self.END_SLACK_MS
+        if not self._chars and not self._sounded:
+            left_ms = 0.0
+        self._finished = self._clock.call_later(left_ms, self._end_heard)
+
+    def _end_heard(self) -> None:
+        self._stop_waiting()
+        self._listener.heard_out(self.generation)
+
+    def _stop_waiting(self) -> None:
+        if self._finished is not None:
+            self._finished.cancel()
+            self._finished = None
+
+
