@@ -1,0 +1,192 @@
+"""The work of answering one turn: the model's text, its tools, and the speech of it.
+
+A reply is one coroutine that can be cancelled at any point: its model request, its synthesis and its tools
+go with it. It never touches the line; what it says goes through the call's mouth, under the generation that
+the call gave it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.agentfile.schema import AgentFile
+from agent.chains import LLMChain
+from agent.clock import Clock
+from agent.errors import ProviderError
+from agent.history import AgentTurn, History, Round
+from agent.latency import CallCounters, TurnMarks
+from agent.lines import CallInfo
+from agent.mouth import Mouth
+from agent.providers import ChatRequest, LanguageSwitch, TextDelta, ToolCall
+from agent.records import TurnRecord
+from agent.tools import ToolRunner
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the call has to do once the reply was heard."""
+
+    hang_up: bool = False
+    transfer_to: str | None = None
+    apologised: bool = False
+
+
+class Speaker(Protocol):
+    """What a reply knows of its call."""
+
+    language: str
+
+    def switch_language(self, language: str) -> None:
+        """The agent goes on in another of its languages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyParts:
+    """What the replies of one call are made with."""
+
+    agent: AgentFile
+    llm: LLMChain
+    tools: ToolRunner
+    clock: Clock
+    mouth: Mouth
+    history: History
+    counters: CallCounters
+    info: CallInfo
+
+
+class Reply:
+    """One reply. `turn` is its place in the history; the call settles it when the reply was heard or cut."""
+
+    def __init__(
+        self, parts: ReplyParts, call: Speaker, generation: int, marks: TurnMarks, record: TurnRecord
+    ) -> None:
+        self.generation = generation
+        self.turn: AgentTurn = parts.history.agent_turn()
+        self.outcome = Outcome()
+        self.marks = marks
+        self.record = record
+        self._parts = parts
+        self._call = call
+        self._wrote = False
+
+    async def say(self, text: str) -> None:
+        """Say a fixed text: greeting, reprompt, goodbye."""
+        await self._spoken(self._write_all(text))
+
+    async def answer(self) -> None:
+        """Answer the caller's last turn with the model."""
+        await self._spoken(self._generate())
+
+    async def _spoken(self, text_source: Coroutine[None, None, None]) -> None:
+        """Run the source of the text and the mouth side by side; speech failures end both."""
+        parts = self._parts
+        parts.mouth.begin(self.generation, self._call.language, self.marks, self.record)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(parts.mouth.speak())
+                group.create_task(self._ended_by(text_source))
+        except* ProviderError as errors:
+            # Nothing can be said: the turn stays unanswered, and the idle timer will try again.
+            parts.counters.provider_failures += len(errors.exceptions)
+            logger.error("no speech: %s", errors.exceptions[0])
+
+    async def _ended_by(self, text_source: Coroutine[None, None, None]) -> None:
+        try:
+            await text_source
+        finally:
+            self._parts.mouth.end()
+
+    async def _write_all(self, text: str) -> None:
+        self.turn.rounds[-1].text = text
+        self._parts.mouth.write(text)
+
+    async def _generate(self) -> None:
+        parts = self._parts
+        try:
+            for _ in range(parts.agent.limits.max_tool_rounds):
+                calls = await self._round(self.turn.rounds[-1])
+                if not await self._run_tools(calls):
+                    break
+                self.turn.rounds.append(Round())
+        except ProviderError as error:
+            parts.counters.provider_failures += 1
+            logger.error("no answer: %s", error)
+            self._apologise()
+            return
+        if not self._wrote and not self.outcome.hang_up and self.outcome.transfer_to is None:
+            self._apologise()
+
+    async def _round(self, part: Round) -> list[ToolCall]:
+        """One generation. Returns the tools that it wants."""
+        parts = self._parts
+        request = ChatRequest(
+            parts.info.platform_call_id,
+            parts.history.messages(parts.agent.instructions),
+            self._call.language,
+            parts.tools.specs,
+        )
+        if self.marks.llm_asked_ms is None:
+            self.marks.llm_asked_ms = parts.clock.now_ms()
+        calls: list[ToolCall] = []
+        events = parts.llm.reply(request, self._served)
+        try:
+            async for event in events:
+                if self.marks.llm_first_token_ms is None:
+                    self.marks.llm_first_token_ms = parts.clock.now_ms()
+                if isinstance(event, TextDelta):
+                    self._write(part, event.text)
+                elif isinstance(event, LanguageSwitch):
+                    self._call.switch_language(event.language)
+                else:
+                    calls.append(event)
+        finally:
+            await events.aclose()
+        return calls
+
+    async def _run_tools(self, calls: list[ToolCall]) -> bool:
+        """Run them in the order asked. True if the model should go on with the results."""
+        parts = self._parts
+        part = self.turn.rounds[-1]
+        go_on = False
+        for call in calls:
+            self.record.tools.append(call.name)
+            part.tool_calls.append(call)
+            if parts.tools.ends_call(call.name):
+                self._say_if_silent("goodbye")
+                self.outcome.hang_up = True
+                part.results[call.id] = "ok: the call ends when this was heard"
+            elif parts.tools.transfers(call.name):
+                self._say_if_silent("transferring")
+                self.outcome.transfer_to = parts.tools.transfer_target(call)
+                part.results[call.id] = "ok: the caller is handed over when this was heard"
+            else:
+                part.results[call.id] = await parts.tools.run(call, parts.info)
+                go_on = True
+        return go_on and not self.outcome.hang_up and self.outcome.transfer_to is None
+
+    def _write(self, part: Round, text: str) -> None:
+        part.text += text
+        if text.strip():
+            self._wrote = True
+        self._parts.mouth.write(text)
+
+    def _say_if_silent(self, phrase: str) -> None:
+        if not self._wrote:
+            self._write(self.turn.rounds[-1], self._phrase(phrase))
+
+    def _apologise(self) -> None:
+        self.outcome.apologised = True
+        self._parts.counters.apologies += 1
+        self.record.kind = "apology"
+        self._write(self.turn.rounds[-1], " " + self._phrase("apology"))
+
+    def _phrase(self, name: str) -> str:
+        phrases: dict[str, str] = getattr(self._parts.agent.phrases, name)
+        return phrases.get(self._call.language) or phrases[self._parts.agent.language]
+
+    def _served(self, name: str) -> None:
+        self.record.providers["llm"] = name
