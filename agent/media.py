@@ -1,0 +1,122 @@
+"""A call over a media line: ears and mouth put together, and the end that the transport feeds."""
+
+import asyncio
+from collections.abc import Callable
+
+from agent.call import Call, CallerTurn, CallServices
+from agent.ears import Ears
+from agent.latency import TurnMarks
+from agent.lines import MediaLine
+from agent.mouth import MediaMouth
+from agent.turns.endpointing import Endpointer
+from agent.turns.expectation import Expectation
+from agent.turns.machine import State
+
+
+class MediaConversation:
+    """One media call. Implements `agent.lines.MediaCall` for the transport and listens to ears and mouth."""
+
+    def __init__(self, line: MediaLine, services: CallServices, on_ended: Callable[[Call], None]) -> None:
+        agent = services.agent
+        self.call = Call(line.info, services, on_ended)
+        counters = self.call.record.counters
+        self.mouth = MediaMouth(
+            line, services.tts, agent.voices, services.ticker, services.clock, counters, self.call
+        )
+        phrases = [phrase for known in services.phrases.values() for phrase in known]
+        endpointer = Endpointer(agent.turns, phrases)
+        self.ears = Ears(
+            line, services.stt, agent.turns, endpointer, self.mouth.echo, services.clock, counters, self
+        )
+        self.hear = self.ears.hear
+        """The frame path goes straight to the ears."""
+        self.marked = self.mouth.marked
+        self.call.on_language = lambda _: self._listen()
+        self.call.on_close = self.ears.close
+        self.call.on_long_turn = self._long_turn
+        self._listen()
+        self.call.begin(line, self.mouth)
+
+    def _listen(self) -> None:
+        call = self.call
+        others = tuple(name for name in call.services.agent.languages if name != call.language)
+        self.ears.listen((call.language, *others), call.services.phrases.get(call.language, ()))
+
+    def replace_line(self, line: MediaLine) -> None:
+        """The socket was replaced."""
+        self.call.replace_line(line)
+        self.mouth.replace_line(line)
+        self.ears.replace_line(line)
+
+    # --- for the transport -------------------------------------------------------------------------
+
+    def dtmf(self, digit: str) -> None:
+        """See `agent.lines.LineCall`."""
+        self.call.dtmf(digit)
+
+    def bad_message(self, kind: str) -> None:
+        """See `agent.lines.LineCall`."""
+        self.call.bad_message(kind)
+
+    async def hung_up(self, cause: str) -> None:
+        """See `agent.lines.LineCall`."""
+        await self.call.hung_up(cause)
+
+    async def lost(self) -> None:
+        """See `agent.lines.LineCall`. The audio that was on its way is lost; the reply goes on when the
+        line is back."""
+        await self.call.lost()
+
+    # --- for the ears ------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """See `agent.ears.EarsListener`."""
+        return self.call.machine.state
+
+    @property
+    def language(self) -> str:
+        """See `agent.ears.EarsListener`."""
+        return self.call.language
+
+    @property
+    def expectation(self) -> Expectation:
+        """See `agent.ears.EarsListener`."""
+        return self.call.expectation
+
+    def recently_said(self) -> str:
+        """See `agent.ears.EarsListener`."""
+        return self.call.recently_said()
+
+    def voice(self) -> None:
+        """See `agent.ears.EarsListener`."""
+        self.call.voice()
+
+    def barge(self, onset_ms: float) -> None:
+        """See `agent.ears.EarsListener`."""
+        self.call.barge(onset_ms)
+
+    def words(self) -> None:
+        """See `agent.ears.EarsListener`."""
+        self.call.words()
+
+    def quiet(self) -> None:
+        """See `agent.ears.EarsListener`."""
+        self.call.quiet()
+
+    def endpoint(self, last_voiced_ms: float) -> None:
+        """See `agent.ears.EarsListener`."""
+        marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=self.call.clock.now_ms())
+        turn = CallerTurn(marks, self.ears.collect, self.ears.taken, providers={"stt": self.ears.provider})
+        self.call.complete(turn)
+
+    def _long_turn(self) -> None:
+        self.endpoint(self.call.clock.now_ms())
+
+
+def start_media(
+    line: MediaLine, services: CallServices, on_ended: Callable[[Call], None]
+) -> MediaConversation:
+    """Begin a call on a media line. Must be called on the event loop."""
+    asyncio.get_running_loop()
+    return MediaConversation(line, services, on_ended)
