@@ -133,8 +133,8 @@ class Espeak:
     def _run(self) -> None:
         try:
             self._set_up()
-        except (OSError, EspeakError) as error:
-            self._problem = error
+        except (OSError, EspeakError) as raised:
+            self._problem = raised
         self._ready.set()
         while (job := self._jobs.get()) is not None:
             if job.cancelled.is_set():
@@ -144,8 +144,8 @@ class Espeak:
             if error is None:
                 try:
                     self._synthesise(job)
-                except Exception as raised:  # noqa: BLE001  # told to the job: the thread serves all calls
-                    error = raised
+                except Exception as problem:  # noqa: BLE001  # told to the job: the thread serves all calls
+                    error = problem
             self._job = None
             job.ended(error)
 
