@@ -1,0 +1,132 @@
+"""The calls of this process: live ones, and the records of the last ones."""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from agent.admission import Admission, TicketOffice
+from agent.call import Call, CallServices
+from agent.latency import CallCounters
+from agent.lines import MediaCall, MediaLine, Slot, TextCall, TextLine
+from agent.media import MediaConversation, start_media
+from agent.records import CallRecord
+from agent.text import TextConversation, start_text
+
+logger = logging.getLogger(__name__)
+
+RECENT = 200
+"""Ended calls kept to look at."""
+
+
+class Registry:
+    """Implements `agent.lines.CallHost` for the transports."""
+
+    def __init__(self, services: CallServices, admission: Admission, tickets: TicketOffice) -> None:
+        self.tickets = tickets
+        self.admission = admission
+        self.recent: deque[CallRecord] = deque(maxlen=RECENT)
+        self.ended_totals: dict[str, CallCounters] = {}
+        """By transport: counters of all calls that have ended."""
+        self.ended_calls: Counter[tuple[str, str]] = Counter()
+        """By transport and cause."""
+        self.bad_requests: Counter[tuple[str, str]] = Counter()
+        """By transport and kind."""
+        self._services = services
+        self._live: dict[str, MediaConversation | TextConversation] = {}
+        self._slots: dict[str, Slot] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def reserve(self) -> Slot:
+        """See `agent.lines.CallHost`."""
+        return self.admission.reserve()
+
+    def answer_media(self, line: MediaLine, slot: Slot) -> MediaCall:
+        """See `agent.lines.CallHost`."""
+        live = self._live.get(line.info.platform_call_id)
+        if isinstance(live, MediaConversation):
+            slot.release()
+            logger.info("call %s goes on over a new socket", live.call.record.call_id)
+            live.replace_line(line)
+            return live
+        conversation = start_media(line, self._services, self._ended)
+        self._began(conversation, slot)
+        return conversation
+
+    def answer_text(self, line: TextLine, slot: Slot, *, greeted: bool = False) -> TextCall:
+        """See `agent.lines.CallHost`."""
+        live = self._live.get(line.info.platform_call_id)
+        if isinstance(live, TextConversation):
+            slot.release()
+            logger.info("call %s goes on over a new socket", live.call.record.call_id)
+            live.replace_line(line)
+            return live
+        conversation = start_text(line, self._services, self._ended, greeted=greeted)
+        self._began(conversation, slot)
+        return conversation
+
+    def is_live(self, platform_call_id: str) -> bool:
+        """See `agent.lines.CallHost`."""
+        return platform_call_id in self._live
+
+    async def hang_up(self, platform_call_id: str, cause: str) -> None:
+        """See `agent.lines.CallHost`."""
+        live = self._live.get(platform_call_id)
+        if live is not None:
+            await live.call.hung_up(cause)
+
+    def count_bad_request(self, transport: str, kind: str) -> None:
+        """See `agent.lines.CallHost`."""
+        self.bad_requests[transport, kind] += 1
+
+    @property
+    def live(self) -> Iterator[Call]:
+        """Calls that are on."""
+        return (conversation.call for conversation in self._live.values())
+
+    def find(self, call_id: str) -> CallRecord | None:
+        """A live or recent call by our id or the platform's."""
+        records = [call.record for call in self.live] + list(reversed(self.recent))
+        return next(
+            (record for record in records if call_id in (record.call_id, record.info.platform_call_id)), None
+        )
+
+    async def drain(self, limit_s: float, cut: asyncio.Event) -> int:
+        """Wait until the live calls have finished, or `limit_s` or `cut`; then end the rest.
+
+        Returns how many were cut.
+        """
+        waiting = [asyncio.create_task(event.wait()) for event in (self._empty, cut)]
+        await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        left = list(self.live)
+        await asyncio.gather(*(call.hang_up("drained") for call in left))
+        return len(left)
+
+    def _began(self, conversation: MediaConversation | TextConversation, slot: Slot) -> None:
+        record = conversation.call.record
+        self._live[record.info.platform_call_id] = conversation
+        self._slots[record.call_id] = slot
+        self._empty.clear()
+        logger.info("call %s began on %s", record.call_id, record.info.transport)
+
+    def _ended(self, call: Call) -> None:
+        record = call.record
+        self._live.pop(record.info.platform_call_id, None)
+        slot = self._slots.pop(record.call_id, None)
+        if slot is not None:
+            slot.release()
+        transport = record.info.transport
+        self.ended_totals.setdefault(transport, CallCounters()).add(record.counters)
+        self.ended_calls[transport, record.cause] += 1
+        self.recent.append(record)
+        if not self._live:
+            self._empty.set()
+        logger.info(
+            "call %s ended: %s, %d turns, %d barge-ins, %d bad messages",
+            record.call_id, record.cause, record.counters.turns, record.counters.barge_ins,
+            record.counters.bad_messages,
+        )  # fmt: skip

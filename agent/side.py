@@ -1,0 +1,92 @@
+"""The side port: metrics, latency, calls, health. Loopback by default, a bearer token elsewhere."""
+
+import dataclasses
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from agent.metrics import Metrics
+from agent.problems import problem
+from agent.records import CallRecord
+from agent.registry import Registry
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Side:
+    """Routes of the side port."""
+
+    def __init__(
+        self, calls: Registry, metrics: Metrics, token: str | None, ready: Callable[[], str | None]
+    ) -> None:
+        """`ready()` is None, or says why not."""
+        self._calls = calls
+        self._metrics = metrics
+        self._token = token
+        self._ready = ready
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[self._authorised])
+        app.router.add_get("/metrics", self._exposition)
+        app.router.add_get("/latency", self._latency)
+        app.router.add_get("/calls", self._list)
+        app.router.add_get("/calls/{call_id}", self._one)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/readyz", self._readiness)
+        return app
+
+    @web.middleware
+    async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._token is not None and request.path not in ("/healthz", "/readyz"):
+            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not secrets.compare_digest(given.encode(), self._token.encode()):
+                return problem(401, "send Authorization: Bearer with the value of PARLEY_SIDE_TOKEN")
+        return await handler(request)
+
+    async def _exposition(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._metrics.exposition(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    async def _latency(self, request: web.Request) -> web.Response:
+        return _json(self._metrics.book.summary())
+
+    async def _list(self, request: web.Request) -> web.Response:
+        live = [_brief(call.record) for call in self._calls.live]
+        recent = [_brief(record) for record in reversed(self._calls.recent)]
+        return _json({"live": live, "recent": recent})
+
+    async def _one(self, request: web.Request) -> web.Response:
+        record = self._calls.find(request.match_info["call_id"])
+        if record is None:
+            return problem(404, "no live or recent call has this id")
+        return _json({**_brief(record), **dataclasses.asdict(record)})
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def _readiness(self, request: web.Request) -> web.Response:
+        reason = self._ready()
+        return _json({"status": "ready"}) if reason is None else problem(503, reason)
+
+
+def _brief(record: CallRecord) -> dict[str, Any]:
+    return {
+        "call_id": record.call_id,
+        "platform_call_id": record.info.platform_call_id,
+        "transport": record.info.transport,
+        "language": record.language,
+        "state": record.state,
+        "cause": record.cause,
+        "started_unix_s": record.started_unix_s,
+        "turn_count": len(record.turns),
+    }
+
+
+def _json(content: object) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json")

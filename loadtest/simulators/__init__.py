@@ -1,0 +1,1 @@
+"""Stand-ins of the services that Parley talks to, over real sockets."""
