@@ -65,10 +65,14 @@ class MediaWebSocket(web.WebSocketResponse):
     def _post_start(
         self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter
     ) -> None:
-        super()._post_start(request, protocol, writer)
+        # As aiohttp does it, with our queue: a protocol takes only one parser, so it cannot be replaced later.
+        self._ws_protocol = protocol
+        self._writer = writer
+        self._reset_heartbeat()
         self._reader = _DirectQueue(request.protocol, 2**16, self._on_text)
         self._parser = WebSocketReader(self._reader, _MAX_READ_BYTES, compress=False, decode_text=False)
         request.protocol.set_parser(self._parser, data_received_cb=self._on_data_received)
+        request.protocol.keep_alive(False)
 
     async def run(self) -> int:
         """Answer pings and wait for the end. Returns the close code (1006 if the peer just went)."""

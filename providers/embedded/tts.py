@@ -7,13 +7,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 
+import numpy as np
+
 from agent.audio.convert import Converter, make_converter
 from agent.audio.formats import AudioFormat, linear
 from agent.errors import ProviderRejected, ProviderUnavailable
 from agent.providers import ProviderContext, SpeechChunk, SpeechRequest, WordTime
 from providers.embedded.espeak import Espeak, EspeakError, Job
-
-import numpy as np
 
 WORDS_PER_MINUTE = 165
 """A little slower than espeak's own 175: prices and times are understood better over the telephone."""
@@ -22,7 +22,7 @@ SILENCE_LEVEL = 60
 MAX_CHUNKS = 4_096
 """Chunks of one sentence that may wait for the event loop: minutes of audio."""
 _VOICES = {
-    "en": "en-us", "en-us": "en-us", "en-gb": "en-gb", "en-za": "en-gb", "en-au": "en-gb", "es": "es",
+    "en": "en-us", "en-us": "en-us", "en-gb": "en", "en-za": "en", "en-au": "en", "es": "es",
     "es-mx": "es-419", "es-us": "es-419", "es-419": "es-419", "pt": "pt", "pt-br": "pt-br", "fr": "fr-fr",
     "de": "de", "it": "it", "nl": "nl", "zh": "cmn", "zh-cn": "cmn", "zh-hk": "yue", "yue": "yue",
     "pl": "pl", "ru": "ru", "tr": "tr", "hi": "hi", "ar": "ar", "sv": "sv", "af": "af",
@@ -137,7 +137,9 @@ def voice_for(voice: str | None, language: str) -> str:
     if voice is not None:
         if not _VOICE_NAME.match(voice):
             raise ProviderRejected("embedded", f"{voice!r} is no espeak-ng voice name, such as en-gb+f3")
-        return voice
+        # espeak-ng files British English under plain "en".
+        name, plus, variant = voice.partition("+")
+        return _VOICES.get(name.casefold(), name) + plus + variant
     tag = language.casefold()
     found = _VOICES.get(tag) or _VOICES.get(tag.split("-")[0])
     if found is None:

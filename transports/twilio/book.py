@@ -48,10 +48,9 @@ class CallBook:
     def may_reconnect(self, call_sid: str, retry_token: str) -> bool:
         """Count an attempt to save a call. The same `retry_token` (not empty) is the same attempt."""
         entry = self._entry(call_sid)
-        if retry_token and retry_token == entry.retry_token:
-            return True
-        entry.retry_token = retry_token
-        entry.reconnects += 1
+        if not retry_token or retry_token != entry.retry_token:
+            entry.retry_token = retry_token
+            entry.reconnects += 1
         return entry.reconnects <= MAX_RECONNECTS
 
     def hand_off(self, call_sid: str, target: str | None) -> None:

@@ -1,0 +1,184 @@
+"""The process: puts the parts together, listens, drains, stops."""
+
+import asyncio
+import logging
+import signal
+import ssl
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from agent.admission import Admission, LoopLag, TicketOffice
+from agent.agentfile import caller_phrases
+from agent.agentfile.schema import AgentFile, ProviderChoice
+from agent.call import CallServices
+from agent.chains import LLMChain, STTChain, TTSChain
+from agent.clock import Clock, LoopClock
+from agent.errors import ConfigError, ProviderError
+from agent.metrics import LatencyBook, Metrics
+from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext, load
+from agent.problems import problems
+from agent.providers import ProviderContext
+from agent.registry import Registry
+from agent.settings import Settings
+from agent.side import Side
+from agent.ticker import Ticker
+from agent.tools import ToolRunner
+from agent.turns.expectation import Expectations
+
+logger = logging.getLogger(__name__)
+
+EXIT_CUT = 3
+"""Exit status when a drain had to cut calls."""
+MAX_BODY_BYTES = 256 * 1024
+"""Longest webhook body that is read."""
+
+
+class Server:
+    """One process's server. `run` is its life."""
+
+    def __init__(self, settings: Settings, agent: AgentFile) -> None:
+        self.settings = settings
+        self.agent = agent
+        self.clock: Clock = LoopClock()
+        self.lag = LoopLag(self.clock)
+        self.ticker = Ticker(self.clock)
+        admission = Admission(settings.max_calls, settings.max_loop_lag_ms, self.lag)
+        self._admission = admission
+        self._tickets = TicketOffice(admission, self.clock)
+        book = LatencyBook(agent.languages)
+        self._services = self._make_services(book)
+        self.calls = Registry(self._services, admission, self._tickets)
+        metrics = Metrics(book, self.calls, self.lag, self.ticker)
+        self._side = Side(self.calls, metrics, settings.side_token, self._why_not_ready)
+        self._transports: list[Transport] = [
+            load(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock))
+            for name in settings.transports
+        ]
+        self._runners: list[web.AppRunner] = []
+        self._warm = False
+        self._stop = asyncio.Event()
+        self._cut = asyncio.Event()
+        self.public_address = ("", 0)
+        self.side_address = ("", 0)
+
+    async def run(self) -> int:
+        """Listen until SIGTERM or SIGINT, then drain. Returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            await self.start()
+            warming = asyncio.create_task(self._warm_up(), name="warm-up")
+            await self._stop.wait()
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
+            cut = await self._drain()
+        finally:
+            await self.close()
+        return EXIT_CUT if cut else 0
+
+    async def start(self) -> None:
+        """Open both ports. Raises `ConfigError` when one cannot be had."""
+        self.lag.start()
+        app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+        app.router.add_get("/", _front)
+        for transport in self._transports:
+            app.router.add_routes(transport.routes())
+        settings = self.settings
+        self.public_address = await self._listen(app, settings.host, settings.port, _tls(settings))
+        self.side_address = await self._listen(
+            self._side.application(), settings.side_host, settings.side_port, None
+        )
+
+    async def close(self) -> None:
+        """Close everything; calls have ended before."""
+        for runner in self._runners:
+            await runner.cleanup()
+        self._tickets.close()
+        for transport in self._transports:
+            await transport.close()
+        await self._services.tools.close()
+        for chain in (self._services.stt, self._services.llm, self._services.tts):
+            await chain.close()
+        self.ticker.close()
+        self.lag.stop()
+
+    def _make_services(self, book: LatencyBook) -> CallServices:
+        agent, limits = self.agent, self.agent.limits
+        chains = agent.providers
+        return CallServices(
+            agent,
+            self.clock,
+            STTChain([self._provider(STT, choice) for choice in chains.stt], limits),
+            LLMChain([self._provider(LLM, choice) for choice in chains.llm], limits),
+            TTSChain([self._provider(TTS, choice) for choice in chains.tts], limits),
+            ToolRunner(agent, self.settings.environ),
+            self.ticker,
+            Expectations(agent),
+            {language: caller_phrases(agent, language) for language in agent.languages},
+            book,
+        )
+
+    def _provider(self, group: str, choice: ProviderChoice) -> Any:
+        context = ProviderContext(self.agent, self.clock, choice.options, self.settings.environ)
+        return load(group, choice.provider)(context)
+
+    async def _listen(
+        self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None
+    ) -> tuple[str, int]:
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        address: Sequence[object] = runner.addresses[0]
+        return str(address[0]), int(str(address[1]))
+
+    async def _warm_up(self) -> None:
+        services = self._services
+        try:
+            await asyncio.gather(services.stt.warm(), services.llm.warm(), services.tts.warm())
+        except ProviderError as error:
+            logger.error("warm-up: %s", error)
+        self._warm = True
+        logger.info("ready")
+
+    def _why_not_ready(self) -> str | None:
+        if self._admission.draining:
+            return "draining"
+        return None if self._warm else "providers are warming up"
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            self._cut.set()
+        self._stop.set()
+
+    async def _drain(self) -> int:
+        self._admission.draining = True
+        live = sum(1 for _ in self.calls.live)
+        logger.info("draining: %d calls are live; signal again to cut them", live)
+        cut = await self.calls.drain(self.settings.drain_s, self._cut)
+        if cut:
+            logger.warning("%d calls were cut", cut)
+        return cut
+
+
+async def _front(request: web.Request) -> web.Response:
+    return web.Response(text="Parley answers calls here. How to call: see the README, or run `parley call`.\n")
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"TLS certificate {settings.tls_certificate} and key cannot be used: {error}") from None
+    return context
