@@ -89,4 +89,4 @@ def _brief(record: CallRecord) -> dict[str, Any]:
 
 
 def _json(content: object) -> web.Response:
-    return web.Response(body=orjson.dumps(content), content_type="application/json")
+    return web.Response(body=orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), content_type="application/json")

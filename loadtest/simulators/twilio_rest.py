@@ -4,11 +4,11 @@ It listens on loopback, checks Basic auth, and answers in Twilio's shapes, so th
 pointed at it (`PARLEY_TWILIO_API_URL`). Twilio sheet 5.4 and 6.2; error bodies as the SDK parses them.
 """
 
+import base64
 import hmac
 from dataclasses import dataclass
 from typing import Self
 
-import aiohttp
 from aiohttp import web
 
 from agent.clock import Clock
@@ -85,12 +85,8 @@ class TwilioRestSimulator:
         )
 
     def _authenticated(self, header: str) -> bool:
-        try:
-            given = aiohttp.BasicAuth.decode(header)
-        except ValueError:
-            return False
-        expected = aiohttp.BasicAuth(self._account_sid, self._auth_token)
-        return hmac.compare_digest(given.encode(), expected.encode())
+        expected = b"Basic " + base64.b64encode(f"{self._account_sid}:{self._auth_token}".encode())
+        return hmac.compare_digest(header.encode(errors="replace"), expected)
 
     def _error(self, status: int, code: int, message: str) -> web.Response:
         self.refused.append(code)

@@ -1,8 +1,8 @@
 """The grammar of what callers may say, in JSGF, made from an agent file's phrases. Pure.
 
-Recognition without a grammar is unusable on telephone audio with the stock model. What fits no sentence dies
-in the decoder's narrow beams and gives no words; a garbage loop of bare phones instead made decoding a
-hundred times slower than the audio.
+Recognition without a grammar is unusable on telephone audio with the stock model. A
+garbage loop of bare phones, to reject what fits no sentence, made decoding slower than the audio, so there is
+none: a stranger's sentence may come out as one that was expected.
 """
 
 import re
@@ -25,7 +25,6 @@ _BUILT_IN = {
     "date": "[on] [the] <ordinal> of <month> | [on] [next] <day>",
     "answer": "yes | no | yes please | no thank you | yeah | sure | correct | that's right | yes on <day> | "
     "no on <day> | no at <time>",
-    "lead": "um | uh | hi | hello | okay | yes | well | please",
 }
 
 
@@ -44,6 +43,6 @@ def make_grammar(phrases: Iterable[str], knows: Callable[[str], bool]) -> tuple[
     rules = [f"<{name}> = {body};" for name, body in _BUILT_IN.items()]
     rules.append(f"<phrase> = {' | '.join(usable) or 'yes'};")
     rules.append("<sentence> = <phrase> | <answer> | <time> | <date> | <number>;")
-    rules.append("public <turn> = <sentence> | <lead> <sentence>;")
+    rules.append("public <turn> = <sentence>;")
     return "#JSGF V1.0;\ngrammar calls;\n" + "\n".join(rules) + "\n", left_out
 

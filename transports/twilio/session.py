@@ -146,16 +146,19 @@ class Session(abc.ABC):
 
     def bad(self, kind: str, detail: str) -> None:
         """Count a message that was dropped; the first of a kind is logged."""
-        count = self._bad[kind] = self._bad.get(kind, 0) + 1
-        if count == 1:
+        if kind not in self._bad:
             logger.warning("%s %s: dropped a message: %s", self.TRANSPORT, self.call_sid or "?", detail)
+        self._count(kind)
+
+    # -----------------------------------------------------------------------------------------------
+
+    def _count(self, kind: str) -> None:
+        self._bad[kind] = self._bad.get(kind, 0) + 1
         call = self.listener
         if call is not None:
             call.bad_message(kind)
         elif sum(self._bad.values()) > MAX_BAD_BEFORE_START:
             self.close(WSCloseCode.POLICY_VIOLATION, b"no start")
-
-    # -----------------------------------------------------------------------------------------------
 
     def _on_text(self, data: bytes) -> None:
         if self._over or self._finished or self._closing is not None:
@@ -169,11 +172,11 @@ class Session(abc.ABC):
                 self.bad("too_long", f"{len(data)} bytes")
         except WireError as error:
             self.bad(error.kind, str(error))
-        except Exception as error:
+        except Exception:
             # Whatever one message does to the core, the socket's parser goes on.
             if "internal_error" not in self._bad:
                 logger.exception("%s %s: a message failed", self.TRANSPORT, self.call_sid)
-            self.bad("internal_error", type(error).__name__)
+            self._count("internal_error")
 
     async def _until_closed(self) -> int | None:
         """The peer's close code, 1006 if it just went; None if we are to close."""

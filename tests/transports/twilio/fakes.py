@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 
 from agent.agentfile.schema import AgentFile
 from agent.clock import LoopClock
-from agent.errors import Refused, RefusalReason, TicketError
+from agent.errors import RefusalReason, Refused, TicketError
 from agent.lines import MediaLine, TextLine
 from agent.plugins import TransportContext
 from agent.settings import Settings
@@ -25,12 +25,12 @@ ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "0123456789abcdef0123456789abcdef"
 PUBLIC = "https://voice.example.test"
 
-PHRASES = dict.fromkeys(
-    (
+PHRASES = {
+    name: {"en": "Phrase."}
+    for name in (
         "reprompt", "silence_goodbye", "time_goodbye", "apology", "not_understood", "transferring", "goodbye",
-    ),
-    {"en": "Phrase."},
-)  # fmt: skip
+    )
+}  # fmt: skip
 
 
 def agent_file(**changes: Any) -> AgentFile:
@@ -139,9 +139,7 @@ class FakeTickets:
 
     def cancel(self, platform_call_id: str) -> None:
         self.cancelled.append(platform_call_id)
-        self.issued = {
-            ticket: call for ticket, call in self.issued.items() if call != platform_call_id
-        }
+        self.issued = {ticket: call for ticket, call in self.issued.items() if call != platform_call_id}
 
 
 class FakeHost:
@@ -223,7 +221,7 @@ async def serving(
     twilio = Twilio(TransportContext(host, settings, agent or agent_file(), LoopClock()))
     app = web.Application()
     app.add_routes(twilio.routes())
-    runner = web.AppRunner(app, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
@@ -241,5 +239,5 @@ def signed(url: str, fields: dict[str, str] | None = None, token: str = TOKEN) -
 async def eventually(condition: Any) -> None:
     """Wait until `condition()` holds; fails after 3 s."""
     async with asyncio.timeout(3):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # some conditions are other objects' lists
             await asyncio.sleep(0.005)

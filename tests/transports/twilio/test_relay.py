@@ -7,15 +7,22 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-from aiohttp import WSMsgType
 
 from agent.errors import LineError
 from agent.lines import Direction
-from tests.transports.twilio.fakes import ACCOUNT, CALL, TOKEN, FakeCall, Served, eventually, serving, signed
+from tests.transports.twilio.fakes import (
+    ACCOUNT,
+    CALL,
+    PUBLIC,
+    TOKEN,
+    FakeCall,
+    Served,
+    eventually,
+    serving,
+    signed,
+)
+from tests.transports.twilio.phone import Phone
 from transports.twilio import session
-from transports.websocket import MediaWebSocket
-
-PUBLIC = "https://voice.example.test"
 
 
 def setup(call: str = CALL, **parameters: str) -> dict[str, Any]:
@@ -32,40 +39,8 @@ def setup(call: str = CALL, **parameters: str) -> dict[str, Any]:
     }
 
 
-class Phone:
-    """Twilio's side of one socket."""
-
-    def __init__(self, served: Served, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.served = served
-        self.socket = socket
-
-    async def send(self, *messages: dict[str, Any] | bytes) -> None:
-        for message in messages:
-            data = message if isinstance(message, bytes) else orjson.dumps(message)
-            await self.socket.send_frame(data, WSMsgType.TEXT)
-
-    async def receive(self) -> dict[str, Any]:
-        message = await self.socket.receive(timeout=3)
-        assert message.type is WSMsgType.TEXT, message
-        return dict(orjson.loads(message.data))
-
-    async def closed(self) -> int | None:
-        """The server's close code."""
-        message = await self.socket.receive(timeout=5)
-        assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED), message
-        return self.socket.close_code
-
-    async def vanish(self) -> None:
-        """The connection breaks without a closing handshake."""
-        connection = self.socket._conn
-        assert connection is not None
-        assert connection.transport is not None
-        connection.transport.abort()
-        await asyncio.sleep(0)
-
-
 async def dial(served: Served, client: aiohttp.ClientSession, **headers: str) -> Phone:
-    return Phone(served, await client.ws_connect(served.ws + "/twilio/relay", headers=headers))
+    return await Phone.dial(client, served.ws + "/twilio/relay", headers)
 
 
 async def answered(
@@ -208,7 +183,9 @@ async def test_a_transfer_says_where_to() -> None:
             await call.line.transfer("+15005550009")
 
 
-async def test_after_end_twilio_closes_first_and_if_it_does_not_we_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_end_twilio_closes_first_and_if_it_does_not_we_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("transports.twilio.relay.END_GRACE_MS", 50.0)
     async with serving() as served, aiohttp.ClientSession() as client:
         phone, call = await answered(served, client)
@@ -235,10 +212,7 @@ async def test_a_socket_that_breaks_waits_for_another(code: int) -> None:
 async def test_an_end_of_file_is_no_hang_up() -> None:
     async with serving() as served, aiohttp.ClientSession() as client:
         phone, call = await answered(served, client)
-        connection = phone.socket._conn
-        assert connection is not None
-        assert connection.transport is not None
-        connection.transport.close()
+        phone.transport.close()
         await asyncio.wait_for(call.ended.wait(), 3)
         assert call.events == [("lost",)]
 
@@ -294,7 +268,10 @@ async def test_the_server_stops_during_a_call() -> None:
 
 
 async def test_only_a_signed_upgrade_with_its_ticket_gets_in() -> None:
-    async with serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served, aiohttp.ClientSession() as client:
+    async with (
+        serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served,
+        aiohttp.ClientSession() as client,
+    ):
         headers = signed("wss://voice.example.test/twilio/relay")
         ticket = served.host.tickets.issue(CALL)
         phone = await dial(served, client, **headers)
@@ -314,7 +291,10 @@ async def test_only_a_signed_upgrade_with_its_ticket_gets_in() -> None:
     ("ticket", "kind"), [("", "no_ticket"), ("guessed", "bad_ticket"), ("foreign", "bad_ticket")]
 )
 async def test_without_its_ticket_a_signed_socket_is_closed(ticket: str, kind: str) -> None:
-    async with serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served, aiohttp.ClientSession() as client:
+    async with (
+        serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served,
+        aiohttp.ClientSession() as client,
+    ):
         foreign = served.host.tickets.issue("CA2")
         phone = await dial(served, client, **signed("wss://voice.example.test/twilio/relay"))
         await phone.send(setup(ticket=foreign if ticket == "foreign" else ticket))
@@ -334,7 +314,10 @@ async def test_without_its_ticket_a_signed_socket_is_closed(ticket: str, kind: s
     ],
 )
 async def test_a_forged_upgrade_is_refused_before_it_is_accepted(headers: dict[str, str], kind: str) -> None:
-    async with serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served, aiohttp.ClientSession() as client:
+    async with (
+        serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN) as served,
+        aiohttp.ClientSession() as client,
+    ):
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await dial(served, client, **headers)
         assert caught.value.status == 403
@@ -459,10 +442,7 @@ async def test_a_peer_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("transports.websocket.STALL_MS", 50)
     async with serving() as served, aiohttp.ClientSession() as client:
         phone, call = await answered(served, client)
-        connection = phone.socket._conn
-        assert connection is not None
-        assert connection.transport is not None
-        connection.transport.pause_reading()
+        phone.transport.pause_reading()
 
         async def talk() -> None:
             while not call.ended.is_set():
@@ -472,7 +452,3 @@ async def test_a_peer_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPa
 
         await asyncio.wait_for(talk(), 5)
         assert call.events == [("lost",)]
-
-
-def test_the_socket_is_the_shared_one() -> None:
-    assert issubclass(MediaWebSocket, aiohttp.web.WebSocketResponse)

@@ -1,6 +1,6 @@
 """TwiML, read back as XML: every attribute's name is checked, since Twilio drops unknown ones quietly."""
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -29,13 +29,13 @@ EVERYTHING = RelayOptions(
 )
 
 
-def parse(text: str) -> ElementTree.Element:
-    root = ElementTree.fromstring(text)
+def parse(text: str) -> ET.Element:
+    root = ET.fromstring(text)
     assert root.tag == "Response"
     return root
 
 
-def relay(options: RelayOptions | None = None, *, greet: bool = True, **agent: object) -> ElementTree.Element:
+def relay(options: RelayOptions | None = None, *, greet: bool = True, **agent: object) -> ET.Element:
     answers = twiml.ConnectAnswers(agent_file(**agent), options or RelayOptions())
     text = answers.relay("wss://a.test/relay", "https://a.test/action", {"ticket": "t1"}, greet=greet)
     found = parse(text).find("Connect/ConversationRelay")
@@ -43,7 +43,7 @@ def relay(options: RelayOptions | None = None, *, greet: bool = True, **agent: o
     return found
 
 
-def parameters(noun: ElementTree.Element) -> dict[str, str]:
+def parameters(noun: ET.Element) -> dict[str, str]:
     return {each.attrib["name"]: each.attrib["value"] for each in noun.findall("Parameter")}
 
 
@@ -80,7 +80,12 @@ def test_the_session_ends_at_the_action() -> None:
 def test_every_attribute_exists_at_twilio() -> None:
     noun = relay(EVERYTHING)
     assert noun.attrib.keys() <= ATTRIBUTES
-    assert {"speechTimeout", "eotThreshold", "interruptSensitivity", "ignoreBackchannel"} <= noun.attrib.keys()
+    assert {
+        "speechTimeout",
+        "eotThreshold",
+        "interruptSensitivity",
+        "ignoreBackchannel",
+    } <= noun.attrib.keys()
     english, spanish = noun.findall("Language")
     assert english.attrib.keys() == LANGUAGE_ATTRIBUTES
     assert english.attrib["voice"] == "en-US-Journey-O"
@@ -124,7 +129,9 @@ def test_text_that_xml_cannot_hold_is_left_out() -> None:
 
 def test_media_is_a_stream_and_then_the_end() -> None:
     answers = twiml.ConnectAnswers(agent_file(), RelayOptions())
-    root = parse(answers.media("wss://a.test/media", "https://a.test/action", {"ticket": "t1", "caller": "x" * 900}))
+    root = parse(
+        answers.media("wss://a.test/media", "https://a.test/action", {"ticket": "t1", "caller": "x" * 900})
+    )
     assert [each.tag for each in root] == ["Connect", "Hangup"]
     stream = root.find("Connect/Stream")
     assert stream is not None
@@ -135,10 +142,15 @@ def test_media_is_a_stream_and_then_the_end() -> None:
 
 def test_dial_a_number_or_a_sip_address() -> None:
     assert parse(twiml.dial("+15005550009")).findtext("Dial/Number") == "+15005550009"
-    assert parse(twiml.dial("sip:desk@a.test;transport=tls")).findtext("Dial/Sip") == "sip:desk@a.test;transport=tls"
+    assert (
+        parse(twiml.dial("sip:desk@a.test;transport=tls")).findtext("Dial/Sip")
+        == "sip:desk@a.test;transport=tls"
+    )
 
 
-@pytest.mark.parametrize("target", ["", "reception", "+1 500", "tel:+1500", "sip:a b", "sip:<a>", "+" + "1" * 30])
+@pytest.mark.parametrize(
+    "target", ["", "reception", "+1 500", "tel:+1500", "sip:a b", "sip:<a>", "+" + "1" * 30]
+)
 def test_other_targets_are_not_dialled(target: str) -> None:
     with pytest.raises(LineError, match="neither"):
         twiml.dial(target)
@@ -151,7 +163,8 @@ def test_refusing_and_ending() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "tag"), [("en", "en-US"), ("en-GB", "en-GB"), ("EN", "en-US"), ("pt", "pt-BR"), ("multi", "multi")]
+    ("language", "tag"),
+    [("en", "en-US"), ("en-GB", "en-GB"), ("EN", "en-US"), ("pt", "pt-BR"), ("multi", "multi")],
 )
 def test_languages_get_a_region(language: str, tag: str) -> None:
     assert twiml.relay_language(language) == tag

@@ -1,0 +1,42 @@
+# Everything for a fresh machine with Python 3.11+ and git. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEBIAN := espeak-ng
+
+.PHONY: help install serve demo test check bench debian
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+install: $(VENV)/.installed ## the virtual environment with the locked dependencies
+
+serve: install ## the server, with the embedded providers: no keys needed
+	$(BIN)/parley serve
+
+demo: install ## a server, a call to it, its transcript and latency
+	$(BIN)/parley demo
+
+debian: ## what the tests need besides Python
+	@missing=""; for name in $(DEBIAN); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	  else echo "install these Debian packages first:$$missing" >&2; exit 1; fi; fi
+
+test: install debian ## all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+check: install ## format, lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install ## figures of the parts
+	$(BIN)/python -m bench.hearing
