@@ -41,6 +41,8 @@ REPLYING_MS = 30_000
 """Ceiling on a reply without a sound: the providers' own bounds, twice over."""
 YIELDED_MS = 6_000
 """Ceiling on a sound without words while the agent waits: hold music, a siren."""
+SENTENCE_MS = 400.0
+"""Sound as long as this without words was something said that was not understood; shorter is a cough."""
 GOODBYE_MS = 15_000
 """Ceiling on the goodbye at the time limit."""
 
@@ -72,6 +74,8 @@ class CallerTurn:
     taken: Callable[[], None] = lambda: None
     """Called when the words were made a turn."""
     kind: str = "speech"
+    spoke_ms: float = 0.0
+    """How long the caller made a sound, where that is known."""
     providers: dict[str, str] | None = None
 
 
@@ -395,6 +399,10 @@ class Call:
         turn.taken()
         if not text:
             self._do(self.machine.handle(Event.QUIET))
+            if turn.spoke_ms >= SENTENCE_MS and self.state is State.IDLE:
+                agent = self.services.agent
+                phrase = _localized(agent.phrases.not_understood, self.language, agent.language)
+                self.say(phrase, kind="not_understood")
             return
         self.history.caller_said(text)
         self.record.counters.turns += 1

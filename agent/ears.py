@@ -118,7 +118,7 @@ class Ears:
         self._gate = SpeechGate()
         self._audio_clock = AudioClock()
         self._backlog: deque[bytes] = deque(maxlen=BACKLOG_MS // FRAME_MS)
-        self._last_voiced_ms = self._clock.now_ms()
+        self._last_voiced_ms = self.began_ms = self._clock.now_ms()
         self._ask_echo_ms = 0.0
         self._unsure_since_ms: float | None = None
 
@@ -159,6 +159,8 @@ class Ears:
         change = self._gate.update(voiced)
         if voiced:
             self._last_voiced_ms = at_ms
+        if change is SpeechChange.STARTED:
+            self.began_ms = at_ms - self._gate.onset_frames * FRAME_MS
         state = self._call.state
         if state is State.HEARING:
             if not voiced and at_ms - self._last_voiced_ms >= self._wait_ms:

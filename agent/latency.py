@@ -94,7 +94,7 @@ class AudioClock:
             self._offset_ms = offset_ms
         else:
             known_ms += (now_ms - self._seen_ms) * self.DRIFT_PER_MS
-            self._offset_ms = offset_ms if offset_ms < known_ms else known_ms
+            self._offset_ms = min(known_ms, offset_ms)
         self._seen_ms = now_ms
         return stream_ms + self._offset_ms
 

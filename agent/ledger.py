@@ -206,7 +206,7 @@ class TextLedger:
             offset = max(end, reported) if end else max(reported, known if not self._reported else 0)
         else:
             offset = reported
-        self._heard = self._said[:offset].strip()
+        self._heard = self._said[: _whole_words(self._said, offset)].strip()
         return self.heard(now_ms)
 
     def stop(self, now_ms: float) -> Heard:
@@ -268,6 +268,6 @@ def _whole_words(text: str, offset: int) -> int:
         return len(text)
     if offset <= 0:
         return 0
-    if text[offset].isspace() or text[offset - 1].isspace():
+    if not (text[offset].isalnum() and text[offset - 1].isalnum()):
         return offset
     return max(text.rfind(" ", 0, offset), 0)

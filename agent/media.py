@@ -107,7 +107,13 @@ class MediaConversation:
     def endpoint(self, last_voiced_ms: float) -> None:
         """See `agent.ears.EarsListener`."""
         marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=self.call.clock.now_ms())
-        turn = CallerTurn(marks, self.ears.collect, self.ears.taken, providers={"stt": self.ears.provider})
+        turn = CallerTurn(
+            marks,
+            self.ears.collect,
+            self.ears.taken,
+            spoke_ms=last_voiced_ms - self.ears.began_ms,
+            providers={"stt": self.ears.provider},
+        )
         self.call.complete(turn)
 
     def _long_turn(self) -> None:

@@ -141,7 +141,7 @@ class ProcessCollectorOfCalls:
 
 
 _CAUSES = frozenset(
-    "caller_hung_up agent_hung_up transferred line_lost time_limit drained internal_error completed".split()
+    ["caller_hung_up", "agent_hung_up", "transferred", "line_lost", "time_limit", "drained", "internal_error", "completed"]
 )
 
 

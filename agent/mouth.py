@@ -17,8 +17,8 @@ from agent.clock import Clock, Timer
 from agent.latency import CallCounters, TurnMarks
 from agent.ledger import Heard, TextLedger
 from agent.lines import MediaLine, TextLine
-from agent.providers import SpeechRequest
 from agent.playout import Playout
+from agent.providers import SpeechRequest
 from agent.records import TurnRecord
 from agent.sentences import SentenceSplitter
 from agent.ticker import Ticker

@@ -98,7 +98,7 @@ class TextConversation:
     # -----------------------------------------------------------------------------------------------
 
     def _known(self, language: str) -> bool:
-        primary = language.split("-")[0].casefold()
+        primary = language.split("-", maxsplit=1)[0].casefold()
         return any(name.split("-")[0].casefold() == primary for name in self.call.services.agent.languages)
 
     def _complete(self, text: str, marks: TurnMarks) -> None:

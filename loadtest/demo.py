@@ -73,7 +73,7 @@ async def _demonstrate(via: Via, console: Console) -> tuple[CallAccount, int | N
 
 def server_settings(via: Via) -> dict[str, str]:
     """What a server has to be told to answer calls that come in this way."""
-    return {}
+    return {"PARLEY_TWILIO_MODE": "relay" if via == "twilio-relay" else "media"}
 
 
 def latency_table(account: CallAccount) -> Table:

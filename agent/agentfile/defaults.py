@@ -55,4 +55,4 @@ UNKNOWN: dict[str, str] = {
 
 def default_text(texts: dict[str, str], language: str) -> str | None:
     """The text for a BCP 47 tag, by its primary language."""
-    return texts.get(language.split("-")[0].casefold())
+    return texts.get(language.split("-", maxsplit=1)[0].casefold())

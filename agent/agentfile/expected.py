@@ -27,7 +27,7 @@ def caller_phrases(agent: AgentFile, language: str) -> tuple[str, ...]:
     for tool in agent.tools:
         if isinstance(tool, EndCallTool | TransferCallTool):
             lists.append(tool.ask.get(language, []))
-    lists.append(list(SMALL_TALK.get(language.split("-")[0].casefold(), ())))
+    lists.append(list(SMALL_TALK.get(language.split("-", maxsplit=1)[0].casefold(), ())))
     found: dict[str, None] = {}
     for phrases in lists:
         for phrase in phrases:

@@ -18,24 +18,22 @@ _CANCEL = {
     "es": ("cancelar", "cancela", "olvídelo", "déjelo", "he cambiado de idea"),
 }
 _DAYS = {
-    "en": "monday tuesday wednesday thursday friday saturday sunday".split(),
-    "es": "lunes martes miércoles jueves viernes sábado domingo".split(),
+    "en": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    "es": ["lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"],
 }
 _RELATIVE_DAYS = {"en": ("today", "tomorrow"), "es": ("hoy", "mañana")}
 _UNITS: dict[str, dict[str, int]] = {
     "en": {
         word: number
         for number, word in enumerate(
-            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-            "sixteen seventeen eighteen nineteen twenty".split()
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
         )
     }
     | {"oh": 0, "o": 0, "thirty": 30, "forty": 40, "fifty": 50},
     "es": {
         word: number
         for number, word in enumerate(
-            "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis "
-            "diecisiete dieciocho diecinueve veinte".split()
+            ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce", "trece", "catorce", "quince", "dieciséis", "diecisiete", "dieciocho", "diecinueve", "veinte"]
         )
     }
     | {"una": 1, "treinta": 30, "cuarenta": 40, "cincuenta": 50},
@@ -45,7 +43,7 @@ _REPEAT = {"double": 2, "triple": 3, "doble": 2}
 
 def primary(language: str) -> str:
     """The part of a language tag that these tables go by."""
-    return language.split("-")[0].casefold()
+    return language.split("-", maxsplit=1)[0].casefold()
 
 
 def yes_or_no(text: str, language: str) -> bool | None:

@@ -30,7 +30,7 @@ MAX_JOBS = 256
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012  # ctypes wants a plain list
+    _fields_ = [  # ctypes wants a plain list
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -43,7 +43,7 @@ class _Event(ctypes.Structure):
 
 
 class _Voice(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("name", ctypes.c_char_p),
         ("languages", ctypes.c_char_p),
         ("identifier", ctypes.c_char_p),

@@ -8,6 +8,9 @@ none: a stranger's sentence may come out as one that was expected.
 import re
 from collections.abc import Callable, Iterable
 
+WEIGHTED = "/100/ <phrase> | /10/ <answer> | /3/ <time> | /3/ <date> | /0.001/ <number>"
+"""Loops of short words fit almost any sound: they have to pay for it."""
+
 _BUILT_IN = {
     "digit": "zero | oh | one | two | three | four | five | six | seven | eight | nine",
     "day": "monday | tuesday | wednesday | thursday | friday | saturday | sunday | tomorrow",
@@ -21,7 +24,7 @@ _BUILT_IN = {
     "minute": "ten | fifteen | twenty | thirty | forty | forty five | fifty",
     "time": "[at] (half past <hour> | quarter past <hour> | quarter to <hour> | <hour> o'clock | "
     "<hour> <minute> | <hour> | noon) [in the morning | in the afternoon]",
-    "number": "([double] <digit>)+",
+    "number": "<digit> <digit> (<digit>)+",
     "date": "[on] [the] <ordinal> of <month> | [on] [next] <day>",
     "answer": "yes | no | yes please | no thank you | yeah | sure | correct | that's right | yes on <day> | "
     "no on <day> | no at <time>",
@@ -42,7 +45,7 @@ def make_grammar(phrases: Iterable[str], knows: Callable[[str], bool]) -> tuple[
             left_out.append(phrase)
     rules = [f"<{name}> = {body};" for name, body in _BUILT_IN.items()]
     rules.append(f"<phrase> = {' | '.join(usable) or 'yes'};")
-    rules.append("<sentence> = <phrase> | <answer> | <time> | <date> | <number>;")
+    rules.append(f"<sentence> = {WEIGHTED};")
     rules.append("public <turn> = <sentence>;")
     return "#JSGF V1.0;\ngrammar calls;\n" + "\n".join(rules) + "\n", left_out
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from multidict import MultiDict
 
 from agent.clock import Clock
-from agent.errors import TicketError
+from agent.errors import TicketError, WireError
 from agent.lines import CallHost, Slot
 from agent.origin import client_address, is_loopback, public_url, websocket_url
 from agent.settings import Settings
@@ -91,8 +91,11 @@ class Guard:
     def admit(self, ticket: str | None, call_sid: str) -> Slot:
         """The place for the call of a socket that has named itself.
 
-        Raises `TicketError`, or `Refused` for a local caller without a ticket when the server is full.
+        Raises `TicketError`, `WireError` for a call id that is none, or `Refused` for a local caller without a
+        ticket when the server is full.
         """
+        if not _CALL_SID.fullmatch(call_sid):
+            raise WireError("call_sid", f"no call id: {call_sid[:40]!r}")
         if ticket:
             return self._host.tickets.redeem(ticket, call_sid)
         if self.secured:

@@ -348,6 +348,16 @@ async def test_a_plain_request_is_no_upgrade() -> None:
         assert served.host.bad == {("twilio-relay", "no_upgrade"): 1}
 
 
+async def test_a_call_id_that_is_none_starts_no_call() -> None:
+    async with serving() as served, aiohttp.ClientSession() as client:
+        phone = await dial(served, client)
+        await phone.send(setup("../etc"), setup("x" * 1_000), setup())
+        call = await served.call()
+        assert call.line.info.platform_call_id == CALL
+        assert call.bad == {"call_sid": 2}
+        await phone.socket.close()
+
+
 async def test_a_full_server_closes_the_socket() -> None:
     async with serving() as served, aiohttp.ClientSession() as client:
         served.host.full = True
