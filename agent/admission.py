@@ -85,6 +85,16 @@ class Admission:
         if reason is not None:
             self.refused[reason.value] += 1
             raise Refused(reason)
+        return self._take()
+
+    def readmit(self) -> _Slot:
+        """A slot for the new socket of a live call, which holds one already: never refused.
+
+        For the moment until the socket has come this may be one slot beyond the limit.
+        """
+        return self._take()
+
+    def _take(self) -> _Slot:
         self.taken += 1
         return _Slot(self._freed)
 
@@ -102,7 +112,13 @@ class _Ticket:
 class TicketOffice:
     """Implements `agent.lines.Tickets`."""
 
-    def __init__(self, admission: Admission, clock: Clock) -> None:
+    def __init__(
+        self, admission: Admission, clock: Clock, is_live: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        """`is_live(platform_call_id)`: such a call only wants a new socket, so load cannot refuse it."""
+        self.is_live = is_live
+        self.on_gone: Callable[[], None] = lambda: None
+        """Called after a ticket was used, has expired or was cancelled."""
         self._admission = admission
         self._clock = clock
         self._tickets: dict[str, _Ticket] = {}
@@ -113,6 +129,8 @@ class TicketOffice:
         if known is not None:
             known.expiry.cancel()
             slot = known.slot
+        elif self.is_live(platform_call_id):
+            slot = self._admission.readmit()
         else:
             slot = self._admission.reserve()
         secret = secrets.token_urlsafe(24)
@@ -127,7 +145,13 @@ class TicketOffice:
             raise TicketError("the socket's ticket is missing, unknown, used or expired")
         del self._tickets[platform_call_id]
         held.expiry.cancel()
+        self.on_gone()
         return held.slot
+
+    @property
+    def outstanding(self) -> int:
+        """Tickets whose socket has not come yet."""
+        return len(self._tickets)
 
     def cancel(self, platform_call_id: str) -> None:
         """See `agent.lines.Tickets`."""
@@ -135,6 +159,7 @@ class TicketOffice:
         if held is not None:
             held.expiry.cancel()
             held.slot.release()
+            self.on_gone()
 
     def close(self) -> None:
         """Cancel all."""

@@ -4,7 +4,9 @@ import argparse
 import os
 import resource
 import socket
+import ssl
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +18,10 @@ from agent.settings import Settings
 
 MIN_FILES = 4_096
 """Open files: two sockets for each call and some for providers."""
+
+
+_PROVIDER_KEYS = {"openai": "OPENAI_API_KEY"}
+"""Variables that network providers cannot do without."""
 
 
 class Finding(NamedTuple):
@@ -61,7 +67,10 @@ def examine(agent_file: Path | None) -> Iterator[Finding]:
         yield _port(name, host, port)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     enough = files >= MIN_FILES
-    yield Finding("ok" if enough else "warn", f"{files} open files" + ("" if enough else f": raise `ulimit -n` to {MIN_FILES}"))
+    advice = "" if enough else f": raise `ulimit -n` to {MIN_FILES}"
+    yield Finding("ok" if enough else "warn", f"{files} open files{advice}")
+    yield _tls(settings)
+    yield _temporary()
 
 
 def _agent(settings: Settings) -> Iterator[Finding]:
@@ -75,6 +84,10 @@ def _agent(settings: Settings) -> Iterator[Finding]:
     for group, chain in ((STT, agent.providers.stt), (LLM, agent.providers.llm), (TTS, agent.providers.tts)):
         for choice in chain:
             yield _loads(group, choice.provider)
+            key = _PROVIDER_KEYS.get(choice.provider)
+            # A service of one's own at another address may well want no key.
+            if key is not None and not settings.secret(key) and "base_url" not in choice.options:
+                yield Finding("fail", f"{choice.provider}: set {key}")
 
 
 def _plugins(settings: Settings) -> Iterator[Finding]:
@@ -99,18 +112,42 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
             continue
         missing = [name for name in names if not settings.environ.get(name)]
         if missing:
-            yield Finding("warn", f"{transport}: {' and '.join(missing)} not set: only loopback callers, or no REST actions")
+            what = f"{transport}: {' and '.join(missing)} not set: only loopback callers, or no REST actions"
+            yield Finding("warn", what)
         else:
             yield Finding("ok", f"{transport} secrets")
     if settings.public_url is None:
-        yield Finding("warn", "PARLEY_PUBLIC_URL is not set: platforms behind a proxy or tunnel cannot be verified")
+        yield Finding(
+            "warn", "PARLEY_PUBLIC_URL is not set: platforms behind a proxy or tunnel cannot be verified"
+        )
 
 
 def _port(name: str, host: str, port: int) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return Finding("fail", f"{name} port {host}:{port}: {error.strerror}: choose another one")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return Finding("fail", f"{name} port {host}:{port}: {error.strerror}: choose another one")
     return Finding("ok", f"{name} port {host}:{port} is free")
+
+
+def _tls(settings: Settings) -> Finding:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return Finding("ok", "no TLS of our own: platforms need a proxy or tunnel with https in front")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_certificate, settings.tls_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        return Finding("fail", f"TLS {settings.tls_certificate} with {settings.tls_key}: {error}")
+    return Finding("ok", "TLS certificate and key")
+
+
+def _temporary() -> Finding:
+    try:
+        with tempfile.TemporaryFile():
+            return Finding("ok", f"{tempfile.gettempdir()} can be written")
+    except OSError as error:
+        return Finding("fail", f"no temporary directory can be written: {error}: set TMPDIR")

@@ -5,6 +5,7 @@ buckets. Everything counted per frame is a plain integer of its call, summed up 
 counting costs nothing on the frame path.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 
@@ -20,7 +21,9 @@ from agent.records import CallObserver, CallRecord, TurnRecord
 from agent.registry import Registry
 from agent.ticker import Ticker
 
-BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
+BUCKETS_S = (
+    0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0,
+)  # fmt: skip
 """From our own share of a turn (some ms) to a turn that has failed (seconds)."""
 _HDR_UNITS_PER_MS = 10
 _HDR_MAX = 60_000 * _HDR_UNITS_PER_MS
@@ -117,11 +120,19 @@ class ProcessCollectorOfCalls:
                 family.add_metric((transport,), getattr(sums, counter.name))
             yield family
         yield _family(GaugeMetricFamily, "parley_calls_live", "Calls that are on", live)
-        ended_family = CounterMetricFamily("parley_calls_ended", "Calls that ended", labels=("transport", "cause"))
+        ended_family = CounterMetricFamily(
+            "parley_calls_ended", "Calls that ended", labels=("transport", "cause")
+        )
+        # Several unknown causes are one series: a name given twice would make the whole scrape invalid.
+        ended_sums: Counter[tuple[str, str]] = Counter()
         for (transport, cause), count in calls.ended_calls.items():
-            ended_family.add_metric((transport, cause if cause in _CAUSES else "other"), count)
+            ended_sums[transport, cause if cause in _CAUSES else "other"] += count
+        for labels, count in ended_sums.items():
+            ended_family.add_metric(labels, count)
         yield ended_family
-        bad = CounterMetricFamily("parley_bad_requests", "Requests refused before a call", labels=("transport", "kind"))
+        bad = CounterMetricFamily(
+            "parley_bad_requests", "Requests refused before a call", labels=("transport", "kind")
+        )
         for (transport, kind), count in calls.bad_requests.items():
             bad.add_metric((transport, kind), count)
         yield bad
@@ -135,14 +146,22 @@ class ProcessCollectorOfCalls:
             ("parley_draining", "1 while new calls are refused before the end", calls.admission.draining),
             ("parley_loop_lag_seconds", "Smoothed lag of the event loop", self._lag.smoothed_ms / 1000),
             ("parley_loop_lag_max_seconds", "Greatest lag of the event loop so far", self._lag.max_ms / 1000),
-            ("parley_playout_late_max_seconds", "Latest playout beat so far", self._ticker.max_late_ms / 1000),
+            (
+                "parley_playout_late_max_seconds",
+                "Latest playout beat so far",
+                self._ticker.max_late_ms / 1000,
+            ),
         ):
             yield GaugeMetricFamily(name, text, value=float(value))
 
 
 _CAUSES = frozenset(
-    ["caller_hung_up", "agent_hung_up", "transferred", "line_lost", "time_limit", "drained", "internal_error", "completed"]
-)
+    (
+        "caller_hung_up", "agent_hung_up", "transferred", "line_lost", "session_ended", "time_limit",
+        "drained", "replaced", "internal_error", "completed", "busy", "failed", "no-answer", "canceled",
+    )
+)  # fmt: skip
+"""Ours, and the final statuses of Twilio's callbacks. Anything else is `other`: labels stay bounded."""
 
 
 class Metrics:

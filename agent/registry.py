@@ -35,8 +35,9 @@ class Registry:
         self._services = services
         self._live: dict[str, MediaConversation | TextConversation] = {}
         self._slots: dict[str, Slot] = {}
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._fewer = asyncio.Event()
+        tickets.is_live = self.is_live
+        tickets.on_gone = self._fewer.set
 
     def reserve(self) -> Slot:
         """See `agent.lines.CallHost`."""
@@ -46,11 +47,15 @@ class Registry:
         """See `agent.lines.CallHost`."""
         live = self._live.get(line.info.platform_call_id)
         if isinstance(live, MediaConversation):
-            slot.release()
-            logger.info("call %s goes on over a new socket", live.call.record.call_id)
+            self._goes_on(live, slot)
             live.replace_line(line)
             return live
-        conversation = start_media(line, self._services, self._ended)
+        self._replaced(live)
+        try:
+            conversation = start_media(line, self._services, self._ended)
+        except BaseException:
+            slot.release()
+            raise
         self._began(conversation, slot)
         return conversation
 
@@ -58,11 +63,15 @@ class Registry:
         """See `agent.lines.CallHost`."""
         live = self._live.get(line.info.platform_call_id)
         if isinstance(live, TextConversation):
-            slot.release()
-            logger.info("call %s goes on over a new socket", live.call.record.call_id)
+            self._goes_on(live, slot)
             live.replace_line(line)
             return live
-        conversation = start_text(line, self._services, self._ended, greeted=greeted)
+        self._replaced(live)
+        try:
+            conversation = start_text(line, self._services, self._ended, greeted=greeted)
+        except BaseException:
+            slot.release()
+            raise
         self._began(conversation, slot)
         return conversation
 
@@ -93,11 +102,11 @@ class Registry:
         )
 
     async def drain(self, limit_s: float, cut: asyncio.Event) -> int:
-        """Wait until the live calls have finished, or `limit_s` or `cut`; then end the rest.
+        """Wait until the calls have finished, or `limit_s` or `cut`; then end the rest.
 
-        Returns how many were cut.
+        A call whose ticket is out was promised a place: it is waited for too. Returns how many were cut.
         """
-        waiting = [asyncio.create_task(event.wait()) for event in (self._empty, cut)]
+        waiting = {asyncio.create_task(self._finished()), asyncio.create_task(cut.wait())}
         await asyncio.wait(waiting, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
@@ -106,16 +115,34 @@ class Registry:
         await asyncio.gather(*(call.hang_up("drained") for call in left))
         return len(left)
 
+    async def _finished(self) -> bool:
+        """Returns when no call is on, and none is on its way with a ticket (those expire)."""
+        while self._live or self.tickets.outstanding:
+            self._fewer.clear()
+            await self._fewer.wait()
+        return True
+
+    def _goes_on(self, live: MediaConversation | TextConversation, slot: Slot) -> None:
+        """The live call has a slot of its own."""
+        slot.release()
+        logger.info("call %s goes on over a new socket", live.call.record.call_id)
+
+    def _replaced(self, live: MediaConversation | TextConversation | None) -> None:
+        """The platform continues this call on the other kind of line: the old half must not linger."""
+        if live is not None:
+            live.call.end_soon("replaced")
+
     def _began(self, conversation: MediaConversation | TextConversation, slot: Slot) -> None:
         record = conversation.call.record
         self._live[record.info.platform_call_id] = conversation
         self._slots[record.call_id] = slot
-        self._empty.clear()
         logger.info("call %s began on %s", record.call_id, record.info.transport)
 
     def _ended(self, call: Call) -> None:
         record = call.record
-        self._live.pop(record.info.platform_call_id, None)
+        live = self._live.get(record.info.platform_call_id)
+        if live is not None and live.call is call:
+            del self._live[record.info.platform_call_id]
         slot = self._slots.pop(record.call_id, None)
         if slot is not None:
             slot.release()
@@ -123,8 +150,7 @@ class Registry:
         self.ended_totals.setdefault(transport, CallCounters()).add(record.counters)
         self.ended_calls[transport, record.cause] += 1
         self.recent.append(record)
-        if not self._live:
-            self._empty.set()
+        self._fewer.set()
         logger.info(
             "call %s ended: %s, %d turns, %d barge-ins, %d bad messages",
             record.call_id, record.cause, record.counters.turns, record.counters.barge_ins,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from agent.agentfile.schema import AgentFile, ProviderChoice
 from agent.call import CallServices
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
-from agent.errors import ConfigError, ProviderError
+from agent.errors import ConfigError
 from agent.metrics import LatencyBook, Metrics
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext, load
 from agent.problems import problems
@@ -51,25 +51,29 @@ class Server:
         self._services = self._make_services(book)
         self.calls = Registry(self._services, admission, self._tickets)
         metrics = Metrics(book, self.calls, self.lag, self.ticker)
-        self._side = Side(self.calls, metrics, settings.side_token, self._why_not_ready)
+        self._side = Side(self.calls, metrics, settings.side_token, self._why_not_ready, self.lag)
         self._transports: list[Transport] = [
-            load(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock))
+            _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock))
             for name in settings.transports
         ]
         self._runners: list[web.AppRunner] = []
-        self._warm = False
+        self._not_warm: str | None = "providers are warming up"
         self._stop = asyncio.Event()
         self._cut = asyncio.Event()
         self.public_address = ("", 0)
         self.side_address = ("", 0)
 
-    async def run(self) -> int:
-        """Listen until SIGTERM or SIGINT, then drain. Returns the exit status."""
+    async def run(self, on_listening: Callable[[], None] = lambda: None) -> int:
+        """Listen until SIGTERM or SIGINT, then drain. Returns the exit status.
+
+        `on_listening` is called once both ports are open. Raises `ConfigError` if one cannot be had.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         try:
             await self.start()
+            on_listening()
             warming = asyncio.create_task(self._warm_up(), name="warm-up")
             await self._stop.wait()
             warming.cancel()
@@ -77,6 +81,8 @@ class Server:
             cut = await self._drain()
         finally:
             await self.close()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
         return EXIT_CUT if cut else 0
 
     async def start(self) -> None:
@@ -123,7 +129,7 @@ class Server:
 
     def _provider(self, group: str, choice: ProviderChoice) -> Any:
         context = ProviderContext(self.agent, self.clock, choice.options, self.settings.environ)
-        return load(group, choice.provider)(context)
+        return _plugin(group, choice.provider)(context)
 
     async def _listen(
         self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None
@@ -143,15 +149,17 @@ class Server:
         services = self._services
         try:
             await asyncio.gather(services.stt.warm(), services.llm.warm(), services.tts.warm())
-        except ProviderError as error:
-            logger.error("warm-up: %s", error)
-        self._warm = True
+        except Exception as error:  # calls are still taken, but nobody should route new ones here
+            self._not_warm = f"warm-up failed: {type(error).__name__}; see the log"
+            logger.exception("warm-up failed")
+            return
+        self._not_warm = None
         logger.info("ready")
 
     def _why_not_ready(self) -> str | None:
         if self._admission.draining:
             return "draining"
-        return None if self._warm else "providers are warming up"
+        return self._not_warm
 
     def _signalled(self) -> None:
         if self._stop.is_set():
@@ -169,7 +177,15 @@ class Server:
 
 
 async def _front(request: web.Request) -> web.Response:
-    return web.Response(text="Parley answers calls here. How to call: see the README, or run `parley call`.\n")
+    return web.Response(text="Parley answers calls here. To call: see the README, or run `parley call`.\n")
+
+
+def _plugin(group: str, name: str) -> Callable[[Any], Any]:
+    """`agent.plugins.load`, with a plugin that is installed but broken as the operator's problem too."""
+    try:
+        return load(group, name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{group.removeprefix('parley.')} {name!r} cannot be loaded: {error}") from error
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
@@ -180,5 +196,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_certificate, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"TLS certificate {settings.tls_certificate} and key cannot be used: {error}") from None
+        raise ConfigError(
+            f"TLS certificate {settings.tls_certificate} and key cannot be used: {error}"
+        ) from None
     return context

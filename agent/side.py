@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from agent.admission import LoopLag
 from agent.metrics import Metrics
-from agent.problems import problem
+from agent.problems import problem, problems
 from agent.records import CallRecord
 from agent.registry import Registry
 
@@ -20,17 +21,23 @@ class Side:
     """Routes of the side port."""
 
     def __init__(
-        self, calls: Registry, metrics: Metrics, token: str | None, ready: Callable[[], str | None]
+        self,
+        calls: Registry,
+        metrics: Metrics,
+        token: str | None,
+        ready: Callable[[], str | None],
+        lag: LoopLag,
     ) -> None:
         """`ready()` is None, or says why not."""
         self._calls = calls
         self._metrics = metrics
         self._token = token
         self._ready = ready
+        self._lag = lag
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[self._authorised])
+        app = web.Application(middlewares=[problems, self._authorised])
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get("/latency", self._latency)
         app.router.add_get("/calls", self._list)
@@ -42,8 +49,11 @@ class Side:
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._token is not None and request.path not in ("/healthz", "/readyz"):
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not secrets.compare_digest(given.encode(), self._token.encode()):
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            # Headers arrive as text with escaped raw bytes; "surrogateescape" gives those bytes back.
+            offered = given.strip().encode("utf-8", "surrogateescape")
+            right = secrets.compare_digest(offered, self._token.encode())
+            if scheme.lower() != "bearer" or not right:
                 return problem(401, "send Authorization: Bearer with the value of PARLEY_SIDE_TOKEN")
         return await handler(request)
 
@@ -68,7 +78,7 @@ class Side:
         return _json({**_brief(record), **dataclasses.asdict(record)})
 
     async def _health(self, request: web.Request) -> web.Response:
-        return _json({"status": "ok"})
+        return _json({"status": "ok", "loop_lag_ms": round(self._lag.smoothed_ms, 2)})
 
     async def _readiness(self, request: web.Request) -> web.Response:
         reason = self._ready()
@@ -89,4 +99,5 @@ def _brief(record: CallRecord) -> dict[str, Any]:
 
 
 def _json(content: object) -> web.Response:
-    return web.Response(body=orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS), content_type="application/json")
+    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(body=body, content_type="application/json")

@@ -91,8 +91,8 @@ class Guard:
     def admit(self, ticket: str | None, call_sid: str) -> Slot:
         """The place for the call of a socket that has named itself.
 
-        Raises `TicketError`, `WireError` for a call id that is none, or `Refused` for a local caller without a
-        ticket when the server is full.
+        Raises `TicketError`, `WireError` for a call id that is none, or `Refused` for a local caller
+        without a ticket when the server is full.
         """
         if not _CALL_SID.fullmatch(call_sid):
             raise WireError("call_sid", f"no call id: {call_sid[:40]!r}")

@@ -98,11 +98,6 @@ class RelayLine:
         elif self._grace is None:
             self._grace = self._session.parts.clock.call_later(END_GRACE_MS, self._session.close)
 
-    def gone(self) -> None:
-        """The socket is closed: nothing is left to wait for."""
-        if self._grace is not None:
-            self._grace.cancel()
-
     def _end(self, reason: str, handoff: dict[str, str]) -> bool:
         if not self._send(codec.end(handoff)):
             return False
@@ -159,7 +154,6 @@ class RelaySession(Session):
         call, line = self._call, self._line
         assert call is not None
         assert line is not None
-        line.gone()
         if line.ended == TRANSFER:
             await call.hung_up("transferred")
         elif line.ended:

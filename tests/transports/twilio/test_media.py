@@ -370,10 +370,13 @@ async def test_a_peer_that_does_not_answer_the_close_is_cut_off(monkeypatch: pyt
     monkeypatch.setattr(session, "CLOSE_DEADLINE_S", 0.1)
     async with serving() as served, aiohttp.ClientSession() as client:
         phone, call = await answered(served, client)
+        cut_off = asyncio.Event()
+        socket = call.line._session.socket
+        abort = socket.abort
+        monkeypatch.setattr(socket, "abort", lambda: (abort(), cut_off.set()))
         phone.transport.pause_reading()
         call.line.close()
-        await asyncio.sleep(0.3)
-        assert call.line._session.socket.closed
+        await asyncio.wait_for(cut_off.wait(), 3)
         phone.transport.resume_reading()
         assert await phone.closed() is not None
 

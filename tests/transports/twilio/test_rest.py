@@ -154,10 +154,11 @@ async def test_a_media_line_is_transferred_over_rest() -> None:
 
 
 async def test_a_transfer_that_fails_leaves_the_call_as_it_was() -> None:
-    async with media_call() as (_, simulator, phone, call):
+    async with media_call() as (served, simulator, phone, call):
         simulator.calls.clear()
         with pytest.raises(LineError, match="20404"):
             await call.line.transfer("+15005550009")
+        assert served.twilio._parts.book.handoff(CALL) is None
         await phone.send(STOP)
         await asyncio.wait_for(call.ended.wait(), 3)
         assert call.events == [("hung_up", "caller_hung_up")]

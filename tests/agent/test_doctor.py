@@ -1,0 +1,81 @@
+"""`parley doctor`: what it finds, and its exit status."""
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from agent.doctor import Doctor, examine
+
+
+@pytest.fixture(autouse=True)
+def quiet_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("PARLEY_", "TWILIO_", "TELNYX_", "OPENAI_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PARLEY_TRANSPORTS", "twilio")
+    monkeypatch.setenv("PARLEY_HOST", "127.0.0.1")
+    monkeypatch.setenv("PARLEY_PORT", "0")
+    monkeypatch.setenv("PARLEY_SIDE_PORT", "0")
+
+
+def found(status: str, agent_file: Path | None = None) -> list[str]:
+    return [finding.what for finding in examine(agent_file) if finding.status == status]
+
+
+def status_of() -> int:
+    return Doctor().run(argparse.Namespace(agent_file=None))
+
+
+def test_a_sound_machine_passes_and_is_told_of_missing_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert found("fail") == []
+    assert any("TWILIO_AUTH_TOKEN" in what for what in found("warn"))
+    assert status_of() == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[0] == "ok"
+
+
+def test_keys_that_are_set_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "t")
+    monkeypatch.setenv("TWILIO_ACCOUNT_SID", "AC1")
+    assert "twilio secrets" in found("ok")
+
+
+def test_a_port_in_use_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        monkeypatch.setenv("PARLEY_PORT", str(held.getsockname()[1]))
+        assert [what for what in found("fail") if "public port" in what]
+        assert status_of() == 1
+
+
+def test_a_plugin_that_is_not_installed_fails_and_the_rest_is_still_examined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PARLEY_TRANSPORTS", "carrier")
+    (what,) = found("fail")
+    assert "carrier" in what
+    assert any("side port" in line for line in found("ok"))
+
+
+def test_a_wrong_agent_file_fails_with_each_mistake(tmp_path: Path) -> None:
+    wrong = tmp_path / "agent.yaml"
+    wrong.write_text("name: Desk\nlanguages: []\n")
+    assert len(found("fail", wrong)) > 1
+
+
+def test_tls_files_that_cannot_be_read_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("CERTIFICATE", "KEY"):
+        path = tmp_path / f"{name}.pem"
+        path.write_text("nonsense")
+        monkeypatch.setenv(f"PARLEY_TLS_{name}", str(path))
+    (what,) = found("fail")
+    assert what.startswith("TLS")
+
+
+def test_wrong_settings_fail_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MAX_CALLS", "none")
+    (what,) = found("fail")
+    assert "PARLEY_MAX_CALLS" in what

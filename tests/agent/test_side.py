@@ -1,0 +1,120 @@
+"""The side port over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from agent.latency import Stage
+from agent.metrics import Metrics
+from agent.records import TurnRecord
+from agent.side import Side
+from tests.agent.fakes import Process
+
+TOKEN = "side-token"
+
+
+@asynccontextmanager
+async def side_port(
+    process: Process, token: str | None = None, why_not: str | None = None
+) -> AsyncIterator[Any]:
+    metrics = Metrics(process.book, process.calls, process.lag, process.ticker)
+    side = Side(process.calls, metrics, token, lambda: why_not, process.lag)
+    client = TestClient(TestServer(side.application()))
+    await client.start_server()
+    try:
+        yield client
+    finally:
+        await client.close()
+        await process.close()
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    async with side_port(Process()) as client:
+        answer = await client.get("/metrics")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert "parley_loop_lag_seconds" in await answer.text()
+
+
+async def test_a_call_is_shown_while_live_and_after_by_either_id() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        stages = {Stage.RESPONSE: 640.0, Stage.ADDED: 2.5}
+        call.record.turns.append(TurnRecord(7, 1200.0, "en", "when?", "Nine.", stages=stages))
+        listed = await (await client.get("/calls")).json()
+        assert [entry["platform_call_id"] for entry in listed["live"]] == ["CA1"]
+        assert "when?" not in str(listed)  # the list carries no words
+        await process.calls.hang_up("CA1", "caller_hung_up")
+        listed = await (await client.get("/calls")).json()
+        assert (listed["live"], [entry["cause"] for entry in listed["recent"]]) == ([], ["caller_hung_up"])
+        for name in ("CA1", call.record.call_id):
+            shown = await (await client.get(f"/calls/{name}")).json()
+            assert shown["info"]["platform_call_id"] == "CA1"
+            (turn,) = [turn for turn in shown["turns"] if turn["index"] == 7]
+            assert (turn["caller"], turn["stages"]) == ("when?", {"response": 640.0, "added": 2.5})
+
+
+async def test_latency_is_json_in_milliseconds() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        process.book.turn_ended(call.record, TurnRecord(0, 0.0, "en", stages={Stage.ADDED: 2.0}))
+        shown = await (await client.get("/latency")).json()
+        assert shown["unit"] == "ms"
+        assert shown["stages"]["added"]["all"]["count"] == 1
+
+
+async def test_health_tells_the_loop_lag() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.lag.smoothed_ms = 1.25
+        answer = await client.get("/healthz")
+        assert (answer.status, await answer.json()) == (200, {"status": "ok", "loop_lag_ms": 1.25})
+
+
+async def test_not_ready_says_why() -> None:
+    async with side_port(Process(), why_not="draining") as client:
+        answer = await client.get("/readyz")
+        assert (answer.status, (await answer.json())["detail"]) == (503, "draining")
+    async with side_port(Process()) as client:
+        assert (await client.get("/readyz")).status == 200
+
+
+async def test_what_is_not_there_is_a_problem_document() -> None:
+    async with side_port(Process()) as client:
+        for method, path, status in (
+            ("GET", "/nope", 404),
+            ("GET", "/calls/CA9", 404),
+            ("POST", "/calls", 405),
+        ):
+            answer = await client.request(method, path)
+            assert (answer.status, answer.content_type) == (status, "application/problem+json")
+            assert (await answer.json())["status"] == status
+
+
+async def test_a_token_guards_everything_but_the_probes() -> None:
+    async with side_port(Process(), token=TOKEN) as client:
+        for header in (None, "Bearer wrong", TOKEN, f"Basic {TOKEN}", "Bearer \xff"):
+            headers = {} if header is None else {"Authorization": header}
+            for path in ("/metrics", "/latency", "/calls", "/calls/CA1", "/nope"):
+                assert (await client.get(path, headers=headers)).status == 401
+        assert (await client.get("/calls", headers={"Authorization": f"bearer {TOKEN}"})).status == 200
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/readyz")).status == 200
+
+
+async def test_headers_of_raw_bytes_are_refused_not_a_fault() -> None:
+    async with side_port(Process(), token=TOKEN) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(
+            b"GET /calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+        )
+        status = await asyncio.wait_for(reader.readline(), 2)
+        writer.close()
+        await writer.wait_closed()
+        assert b" 401 " in status or b" 400 " in status
