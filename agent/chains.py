@@ -136,9 +136,7 @@ class LLMChain(_Chain[LLM]):
 
     def reply(self, request: ChatRequest, served: Served) -> AsyncGenerator[LLMEvent, None]:
         """As `LLM.reply`; the first token must come within `limits.llm_first_token_ms`."""
-        return _first_that_works(
-            self, self.limits.llm_first_token_ms, lambda llm: llm.reply(request), served
-        )
+        return _first_that_works(self, self.limits.llm_first_token_ms, lambda llm: llm.reply(request), served)
 
 
 class TTSChain(_Chain[TTS]):
@@ -148,9 +146,7 @@ class TTSChain(_Chain[TTS]):
 
     def speak(self, request: SpeechRequest, served: Served) -> AsyncGenerator[SpeechChunk, None]:
         """As `TTS.speak`; the first audio must come within `limits.tts_first_audio_ms`."""
-        return _first_that_works(
-            self, self.limits.tts_first_audio_ms, lambda tts: tts.speak(request), served
-        )
+        return _first_that_works(self, self.limits.tts_first_audio_ms, lambda tts: tts.speak(request), served)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,7 @@ class AgentTurn:
             calls = tuple(call for call in part.tool_calls if call.id in part.results)
             if text or calls:
                 found.append(Message(Role.ASSISTANT, text, tool_calls=calls))
-            found.extend(
-                Message(Role.TOOL, part.results[call.id], tool_call_id=call.id) for call in calls
-            )
+            found.extend(Message(Role.TOOL, part.results[call.id], tool_call_id=call.id) for call in calls)
         if self.interrupted and found and found[-1].role is Role.ASSISTANT:
             last = found[-1]
             found[-1] = Message(Role.ASSISTANT, last.content, last.tool_calls, interrupted=True)

@@ -61,7 +61,9 @@ class TurnMarks:
         _span(found, Stage.RESPONSE, begin, self.first_audio_out_ms)
         if Stage.RESPONSE in found:
             waits = (Stage.ENDPOINTING, Stage.STT_FINAL, Stage.LLM_FIRST_SENTENCE, Stage.TTS_FIRST_AUDIO)
-            found[Stage.ADDED] = max(found[Stage.RESPONSE] - sum(found.get(stage, 0.0) for stage in waits), 0.0)
+            found[Stage.ADDED] = max(
+                found[Stage.RESPONSE] - sum(found.get(stage, 0.0) for stage in waits), 0.0
+            )
         return found
 
 

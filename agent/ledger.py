@@ -202,7 +202,9 @@ class TextLedger:
         known = self._offset(now_ms)
         reported = _find_after(self._said, self._played, 0) if self._reported else 0
         if fragment.strip():
-            end = _find_after(self._said, fragment, 0 if not self._reported else max(reported - len(fragment), 0))
+            end = _find_after(
+                self._said, fragment, 0 if not self._reported else max(reported - len(fragment), 0)
+            )
             offset = max(end, reported) if end else max(reported, known if not self._reported else 0)
         else:
             offset = reported

@@ -101,7 +101,9 @@ class MediaMouth:
         self._record = TurnRecord(0, 0.0, "")
         self._sounded = True
         self._reference: Decoder = make_decoder(line.outbound)
-        self.echo = EchoGuard(line.outbound.rate_hz) if line.outbound.rate_hz == line.inbound.rate_hz else None
+        self.echo = (
+            EchoGuard(line.outbound.rate_hz) if line.outbound.rate_hz == line.inbound.rate_hz else None
+        )
         """Knows what was played. None where the line's directions differ in rate: then words alone decide."""
 
     @property
@@ -333,5 +335,3 @@ class TextMouth:
         if self._finished is not None:
             self._finished.cancel()
             self._finished = None
-
-

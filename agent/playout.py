@@ -75,9 +75,7 @@ class Playout:
         if generation == self.generation:
             self.ledger.text(text, self._format.duration_ms(self._end))
 
-    def write(
-        self, generation: int, audio: bytes, now_ms: float, words: tuple[WordTime, ...] = ()
-    ) -> None:
+    def write(self, generation: int, audio: bytes, now_ms: float, words: tuple[WordTime, ...] = ()) -> None:
         """Audio in the line's outbound format. Sent at once as far as the lead allows."""
         if generation != self.generation or self._finished:
             self._counters.stale_chunks += 1

@@ -34,7 +34,7 @@ class Settings:
     """Only from these do forwarded headers count."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    transports: tuple[str, ...] = ("twilio",)
+    transports: tuple[str, ...] = ("telnyx", "twilio")
     max_calls: int = 400
     """Slots. A call beyond them is refused."""
     max_loop_lag_ms: float = 50.0

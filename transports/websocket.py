@@ -62,9 +62,7 @@ class MediaWebSocket(web.WebSocketResponse):
         self.dropped_sends = 0
         """Messages not sent because the peer did not read."""
 
-    def _post_start(
-        self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter
-    ) -> None:
+    def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter) -> None:
         # As aiohttp does it, with our queue: a protocol takes only one parser, so it cannot be replaced later.
         self._ws_protocol = protocol
         self._writer = writer

@@ -108,7 +108,9 @@ class _Reader:
             return [self._value(item, (*where, index)) for index, item in enumerate(node.value)]
         value = yaml.SafeLoader("").construct_object(node)
         # Texts in YAML 1.1 clothes: a language `no`, a phrase `yes`, a date.
-        return node.value if isinstance(value, bool) and node.value.lower() not in ("true", "false") else value
+        return (
+            node.value if isinstance(value, bool) and node.value.lower() not in ("true", "false") else value
+        )
 
     def _mapping(self, node: yaml.MappingNode, where: Path_) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -125,7 +127,9 @@ class _Reader:
 def _normalised(data: dict[str, Any]) -> dict[str, Any]:
     """Short forms written out, defaults of the agent's languages filled in."""
     languages = data.get("languages")
-    first = languages[0] if isinstance(languages, list) and languages and isinstance(languages[0], str) else "en"
+    first = (
+        languages[0] if isinstance(languages, list) and languages and isinstance(languages[0], str) else "en"
+    )
     data = {key: _long(key, value, first) for key, value in data.items()}
     known = [language for language in languages or [] if isinstance(language, str)]
     phrases = data.get("phrases") or {}
@@ -216,7 +220,9 @@ def _cross_checks(agent: AgentFile) -> list[tuple[Path_, str]]:
     found: list[tuple[Path_, str]] = []
     for index, language in enumerate(agent.languages):
         if not _TAG.match(language):
-            found.append((("languages", index), f"{language!r} is no language tag; allowed: en, en-GB, es-419"))
+            found.append(
+                (("languages", index), f"{language!r} is no language tag; allowed: en, en-GB, es-419")
+            )
         if agent.languages.index(language) != index:
             found.append((("languages", index), f"{language} stands twice"))
     found += _language_checks(agent)

@@ -58,9 +58,7 @@ class KnowledgeEntry(Model):
     answer: Localized
 
 
-SlotKind = Literal[
-    "choice", "weekday", "date", "time", "number", "digits", "yes_no", "name", "email", "text"
-]
+SlotKind = Literal["choice", "weekday", "date", "time", "number", "digits", "yes_no", "name", "email", "text"]
 
 
 class DialogueSlot(Model):

@@ -11,7 +11,10 @@ from agent.agentfile.schema import Turns
 from agent.turns.expectation import Expect, Expectation
 
 _YES_NO = frozenset(
-    ["yes", "no", "yeah", "yep", "yup", "nope", "sure", "correct", "right", "okay", "ok", "please", "absolutely", "definitely", "certainly", "sí", "si", "claro", "vale", "oui", "non", "ja", "nein"]
+    (
+        "yes no yeah yep yup nope sure correct right okay ok please absolutely definitely certainly "
+        "sí si claro vale oui non ja nein"
+    ).split()
 )
 _DIGIT_WORDS = {
     word: count
@@ -27,7 +30,12 @@ _DIGIT_WORDS = {
 _REPEATS = {"double": 1, "triple": 2, "doble": 1}
 # A turn that ends in one of these is not over: the sentence hangs.
 _HANGING = frozenset(
-    ["a", "an", "the", "and", "or", "but", "so", "because", "to", "for", "of", "in", "on", "at", "with", "my", "your", "is", "are", "was", "if", "that", "um", "uh", "er", "erm", "like", "about", "i", "i'd", "i'm", "we", "you", "from", "by", "than", "then", "maybe", "also", "y", "o", "pero", "porque", "de", "para", "con", "el", "la", "un", "una", "en", "mi", "que", "eh", "este", "et", "ou", "mais", "de", "le", "la", "un", "une", "pour", "avec", "und", "oder", "aber", "der", "die", "das", "ein", "eine", "mit", "für", "zu"]
+    (
+        "a an the and or but so because to for of in on at with my your is are was if that um uh er "
+        "erm like about i i'd i'm we you from by than then maybe also y o pero porque de para con el "
+        "la un una en mi que eh este et ou mais de le la un une pour avec und oder aber der die das "
+        "ein eine mit für zu"
+    ).split()
 )
 _TERMINAL = re.compile(r"[.!?。！？]\s*$")
 _WORD = re.compile(r"[\w'@]+")

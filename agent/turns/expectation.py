@@ -80,7 +80,9 @@ class Expectations:
                 for text in slot.ask.values():
                     self._asked[_key(text)] = expectation
         self._confirms = tuple(
-            _key(text.rsplit(".", 1)[-1]) for dialogue in agent.dialogues for text in dialogue.confirm.values()
+            _key(text.rsplit(".", 1)[-1])
+            for dialogue in agent.dialogues
+            for text in dialogue.confirm.values()
         )
 
     def of(self, said: str) -> Expectation:

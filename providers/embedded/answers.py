@@ -26,14 +26,20 @@ _UNITS: dict[str, dict[str, int]] = {
     "en": {
         word: number
         for number, word in enumerate(
-            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+            (
+                "zero one two three four five six seven eight nine ten eleven twelve thirteen "
+                "fourteen fifteen sixteen seventeen eighteen nineteen twenty"
+            ).split()
         )
     }
     | {"oh": 0, "o": 0, "thirty": 30, "forty": 40, "fifty": 50},
     "es": {
         word: number
         for number, word in enumerate(
-            ["cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce", "trece", "catorce", "quince", "dieciséis", "diecisiete", "dieciocho", "diecinueve", "veinte"]
+            (
+                "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce "
+                "quince dieciséis diecisiete dieciocho diecinueve veinte"
+            ).split()
         )
     }
     | {"una": 1, "treinta": 30, "cuarenta": 40, "cincuenta": 50},
@@ -85,7 +91,9 @@ def parse(slot: DialogueSlot, text: str, language: str) -> str | None:
             found = re.search(r"[\w.+-]+@[\w-]+\.[\w.]+", spoken.replace(" ", ""))
             return found[0] if found else None
         case "name" | "text":
-            said = re.sub(r"^(my name is|it is|it's|i am|me llamo|soy)\s+", "", text.strip(), flags=re.IGNORECASE)
+            said = re.sub(
+                r"^(my name is|it is|it's|i am|me llamo|soy)\s+", "", text.strip(), flags=re.IGNORECASE
+            )
             return said.strip(" .") or None
 
 
@@ -156,7 +164,9 @@ def _time(text: str, language: str) -> str | None:
     if {"quarter", "cuarto"} & set(said):
         side = "to" if "to" in said else "past"
         return f"quarter {side} {names[hour]}" if primary(language) == "en" else f"{names[hour]} y cuarto"
-    minutes = [number for number in numbers[numbers.index(hour) + 1 :] if number in (10, 15, 20, 30, 40, 45, 50)]
+    minutes = [
+        number for number in numbers[numbers.index(hour) + 1 :] if number in (10, 15, 20, 30, 40, 45, 50)
+    ]
     words_ = names[hour] + (f" {names[minutes[0]]}" if minutes else "")
     if primary(language) != "en":
         return words_

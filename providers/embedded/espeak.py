@@ -170,13 +170,13 @@ class Espeak:
             self._voice = job.voice
         self._library.espeak_SetParameter(_RATE_PARAMETER, job.words_per_minute, 0)
         text = job.text.encode() + b"\0"
-        result = self._library.espeak_Synth(
-            text, len(text), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None
-        )
+        result = self._library.espeak_Synth(text, len(text), 0, _POS_CHARACTER, 0, _CHARS_UTF8, None, None)
         if result != 0:
             raise EspeakError(f"espeak-ng could not speak (error {result})")
 
-    def _heard(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]") -> int:
+    def _heard(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]"
+    ) -> int:
         job = self._job
         if job is None or job.cancelled.is_set():
             return 1

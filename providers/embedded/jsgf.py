@@ -48,4 +48,3 @@ def make_grammar(phrases: Iterable[str], knows: Callable[[str], bool]) -> tuple[
     rules.append(f"<sentence> = {WEIGHTED};")
     rules.append("public <turn> = <sentence>;")
     return "#JSGF V1.0;\ngrammar calls;\n" + "\n".join(rules) + "\n", left_out
-

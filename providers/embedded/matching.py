@@ -17,12 +17,19 @@ THRESHOLD = 0.62
 TIE = 0.04
 """Two answers closer than this are equally likely."""
 
-_NEGATIONS = frozenset(["not", "don't", "dont", "no", "never", "isn't", "can't", "won't", "nunca", "nicht", "kein", "pas"])
+_NEGATIONS = frozenset(("not don't dont no never isn't can't won't nunca nicht kein pas").split())
 _CLASHING = frozenset(
-    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "today", "tomorrow", "weekend", "weekends", "lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo", "sábados", "domingos"]
+    (
+        "monday tuesday wednesday thursday friday saturday sunday today tomorrow weekend weekends "
+        "lunes martes miércoles jueves viernes sábado domingo sábados domingos"
+    ).split()
 )
 _LIGHT = frozenset(
-    ["a", "an", "the", "is", "are", "was", "do", "does", "did", "i", "you", "we", "they", "it", "my", "your", "me", "us", "to", "of", "for", "in", "on", "at", "and", "or", "please", "can", "could", "would", "like", "want", "have", "has", "there", "that", "this", "with", "um", "uh", "er", "hi", "hello", "so", "well", "tell", "know", "el", "la", "los", "las", "un", "una", "de", "en", "y", "o", "que", "mi", "su", "por", "favor", "es", "está"]
+    (
+        "a an the is are was do does did i you we they it my your me us to of for in on at and or "
+        "please can could would like want have has there that this with um uh er hi hello so well "
+        "tell know el la los las un una de en y o que mi su por favor es está"
+    ).split()
 )
 
 

@@ -152,7 +152,9 @@ class KnowledgeResponder:
                 return [TextDelta(f"{self._answers[key][language]} {progress.question(language)}")]
             if key == "talk:repeat":
                 return [TextDelta(_last_said(messages) or progress.question(language))]
-            if progress.misses > MAX_MISSES and any(isinstance(t, TransferCallTool) for t in self._agent.tools):
+            if progress.misses > MAX_MISSES and any(
+                isinstance(t, TransferCallTool) for t in self._agent.tools
+            ):
                 return [TextDelta(f"{short['again']} {short['offer']}")]
             return [TextDelta(f"{short['again']} {progress.question(language)}")]
         return [TextDelta(progress.question(language))]

@@ -138,7 +138,9 @@ class EmbeddedSTT:
 class _Stream:
     """One call's recognition."""
 
-    def __init__(self, stt: EmbeddedSTT, number: int, audio: AudioFormat, listener: TranscriptListener) -> None:
+    def __init__(
+        self, stt: EmbeddedSTT, number: int, audio: AudioFormat, listener: TranscriptListener
+    ) -> None:
         self._stt = stt
         self._number = number
         self._listener: TranscriptListener | None = listener
