@@ -16,10 +16,16 @@ TICKET_MS = 30_000
 LAG_PERIOD_MS = 25.0
 LAG_SMOOTHING = 0.1
 """Weight of each sample: the lag of about the last quarter second."""
+_MAX_MISSED = 40
+"""Beats made up for after one stall, a second's worth: then the average is the stall's own."""
 
 
 class LoopLag:
-    """How late the event loop runs its timers, sampled all the time."""
+    """How late the event loop runs its timers, sampled all the time.
+
+    Beats have absolute deadlines. Those that a busy loop missed are made up for in one go, each with its own
+    lateness: the average is over time, so that a loop which runs less often does not count for less.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,11 +47,16 @@ class LoopLag:
 
     def _sample(self) -> None:
         now_ms = self._clock.now_ms()
-        lag_ms = max(now_ms - self._due_ms, 0.0)
-        self.smoothed_ms += (lag_ms - self.smoothed_ms) * LAG_SMOOTHING
-        self.max_ms = max(self.max_ms, lag_ms)
-        self._due_ms = now_ms + LAG_PERIOD_MS
-        self._timer = self._clock.call_later(LAG_PERIOD_MS, self._sample)
+        self.max_ms = max(self.max_ms, now_ms - self._due_ms)
+        # A machine that was asleep does not replay its night.
+        self._due_ms = max(self._due_ms, now_ms - _MAX_MISSED * LAG_PERIOD_MS)
+        while True:
+            lag_ms = max(now_ms - self._due_ms, 0.0)
+            self.smoothed_ms += (lag_ms - self.smoothed_ms) * LAG_SMOOTHING
+            self._due_ms += LAG_PERIOD_MS
+            if self._due_ms > now_ms:
+                break
+        self._timer = self._clock.call_later(self._due_ms - now_ms, self._sample)
 
 
 class _Slot:

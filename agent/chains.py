@@ -26,6 +26,7 @@ from agent.providers import (
     SpeechChunk,
     SpeechRequest,
     STTStream,
+    TextDelta,
     TranscriptListener,
 )
 
@@ -37,6 +38,11 @@ T = TypeVar("T")
 NEXT_EVENT_MS = 10_000
 """Bound on the wait between two events of a running stream: an open stream that goes silent is the commonest
 failure of providers in the field."""
+WARM_MS = 30_000
+"""Bound on warming one provider: loading a model from a slow disk."""
+CLOSE_MS = 2_000
+"""Bound on closing a stream or a provider: the ceiling of a call's teardown."""
+EMPTY = "ended without an answer"
 
 Served = Callable[[str], None]
 """Told the name of the provider whose answer is used."""
@@ -50,26 +56,37 @@ class _Chain(Generic[P]):
     def __init__(self, providers: Sequence[P], limits: Limits) -> None:
         if not providers:
             raise ValueError(f"a {self.kind} chain needs a provider")
-        self.providers = tuple(providers)
+        self.entries = tuple(zip(_labels(providers), providers, strict=True))
+        """Providers in order, each with its name; a second one of the same name is `name#2`."""
         self.limits = limits
         self.failures: Counter[str] = Counter()
         """By provider name."""
 
     async def warm(self) -> None:
         """Warm all providers. One that cannot be warmed stays in the chain: it may recover."""
-        results = await asyncio.gather(
-            *(provider.warm() for provider in self.providers), return_exceptions=True
-        )
-        for provider, result in zip(self.providers, results, strict=True):
-            if isinstance(result, ProviderError):
-                self.failed(result, provider.name)
-            elif isinstance(result, BaseException):
-                raise result
+
+        async def one(name: str, provider: P) -> None:
+            try:
+                async with asyncio.timeout(WARM_MS / 1000):
+                    await provider.warm()
+            except ProviderError as error:
+                self.failed(error, name)
+            except TimeoutError:
+                self.failed(ProviderTimeout(name, f"not warm within {WARM_MS} ms"), name)
+
+        await asyncio.gather(*(one(name, provider) for name, provider in self.entries))
 
     async def close(self) -> None:
-        """Close all providers."""
-        for provider in self.providers:
-            await provider.close()
+        """Close all providers. One that fails or hangs does not keep the others open."""
+
+        async def one(name: str, provider: P) -> None:
+            try:
+                async with asyncio.timeout(CLOSE_MS / 1000):
+                    await provider.close()
+            except Exception as error:  # noqa: BLE001  # nothing is left to do for this one; the rest must close
+                self.failed(_as_provider_error(name, error), name)
+
+        await asyncio.gather(*(one(name, provider) for name, provider in self.entries))
 
     def failed(self, error: ProviderError, name: str) -> None:
         """Count and log a failure."""
@@ -77,56 +94,107 @@ class _Chain(Generic[P]):
         logger.warning("%s provider %s failed: %s", self.kind, name, error.detail)
 
     def exhausted(self, errors: list[ProviderError]) -> ProviderUnavailable:
-        """What to raise when the last one failed."""
-        return ProviderUnavailable(self.kind, "all failed: " + "; ".join(str(error) for error in errors))
+        """What to raise when the last one failed; its `__cause__` is a group of all the causes."""
+        raised = ProviderUnavailable(self.kind, "all failed: " + "; ".join(str(error) for error in errors))
+        raised.__cause__ = ExceptionGroup(f"every {self.kind} provider failed", errors)
+        return raised
 
 
-async def _stream(
-    name: str, source: AsyncIterator[T], first_ms: float, next_ms: float = NEXT_EVENT_MS
-) -> AsyncGenerator[T, None]:
-    """`source` with a bound on each wait; closed when this generator is."""
-    bound_ms = first_ms
-    try:
-        while True:
+def _labels(providers: Sequence[Provider]) -> list[str]:
+    names = [provider.name for provider in providers]
+    return [
+        name if name not in names[:at] else f"{name}#{names[:at].count(name) + 1}"
+        for at, name in enumerate(names)
+    ]
+
+
+def _as_provider_error(name: str, error: Exception) -> ProviderError:
+    """A plugin's failure, also where it broke its contract and raised a library's own error."""
+    if isinstance(error, ProviderError):
+        return error
+    if isinstance(error, TimeoutError):
+        return ProviderTimeout(name, "no answer in time")
+    logger.error("provider %s raised an error that is not a ProviderError", name, exc_info=error)
+    return ProviderUnavailable(name, f"{type(error).__name__}: {error}")
+
+
+class _Attempt(Generic[T]):
+    """One provider's stream, with a bound on each wait."""
+
+    def __init__(
+        self, name: str, source: AsyncIterator[T], first_ms: float, counts: Callable[[T], bool]
+    ) -> None:
+        self.used = False
+        """Something that counts has been handed on."""
+        self._name = name
+        self._source = source
+        self._first_ms = first_ms
+        self._first_at: float | None = None
+        self._counts = counts
+
+    def __aiter__(self) -> "_Attempt[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item. Raises `ProviderError`."""
+        loop = asyncio.get_running_loop()
+        if self._first_at is None:
+            self._first_at = loop.time() + self._first_ms / 1000
+        bound_ms = NEXT_EVENT_MS if self.used else self._first_ms
+        try:
+            async with asyncio.timeout_at(
+                loop.time() + NEXT_EVENT_MS / 1000 if self.used else self._first_at
+            ):
+                item = await anext(self._source)
+        except (StopAsyncIteration, ProviderError):
+            raise
+        except TimeoutError:
+            raise ProviderTimeout(self._name, f"nothing for {bound_ms:.0f} ms") from None
+        except Exception as error:  # one provider's fault must not end a call; logged there
+            raise _as_provider_error(self._name, error) from error
+        self.used = self.used or self._counts(item)
+        return item
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        if isinstance(self._source, AsyncGenerator):
             try:
-                async with asyncio.timeout(bound_ms / 1000):
-                    item = await anext(source)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise ProviderTimeout(name, f"nothing for {bound_ms:.0f} ms") from None
-            bound_ms = next_ms
-            yield item
-    finally:
-        if isinstance(source, AsyncGenerator):
-            await source.aclose()
+                async with asyncio.timeout(CLOSE_MS / 1000):
+                    await self._source.aclose()
+            except Exception as error:  # noqa: BLE001  # its answer is complete or given up
+                logger.warning("provider %s did not close its stream: %r", self._name, error)
 
 
 async def _first_that_works(
     chain: _Chain[P],
     first_ms: float,
     start: Callable[[P], AsyncIterator[T]],
+    counts: Callable[[T], bool],
     served: Served,
 ) -> AsyncGenerator[T, None]:
+    """The answer of the first provider that gives one. Where all end without a word, so does this."""
     errors: list[ProviderError] = []
-    for provider in chain.providers:
-        stream = _stream(provider.name, start(provider), first_ms)
-        used = False
+    for name, provider in chain.entries:
+        attempt = _Attempt(name, start(provider), first_ms, counts)
+        told = False
         try:
-            async for item in stream:
-                if not used:
-                    used = True
-                    served(provider.name)
+            async for item in attempt:
+                if attempt.used and not told:
+                    told = True
+                    served(name)
                 yield item
-            return
+            if attempt.used:
+                return
+            raise ProviderUnavailable(name, EMPTY)
         except ProviderError as error:
-            chain.failed(error, provider.name)
-            if used:
+            chain.failed(error, name)
+            if attempt.used:
                 raise
             errors.append(error)
         finally:
-            await stream.aclose()
-    raise chain.exhausted(errors)
+            await attempt.close()
+    if any(error.detail != EMPTY for error in errors):
+        raise chain.exhausted(errors)
 
 
 class LLMChain(_Chain[LLM]):
@@ -136,7 +204,9 @@ class LLMChain(_Chain[LLM]):
 
     def reply(self, request: ChatRequest, served: Served) -> AsyncGenerator[LLMEvent, None]:
         """As `LLM.reply`; the first token must come within `limits.llm_first_token_ms`."""
-        return _first_that_works(self, self.limits.llm_first_token_ms, lambda llm: llm.reply(request), served)
+        return _first_that_works(
+            self, self.limits.llm_first_token_ms, lambda llm: llm.reply(request), _says_something, served
+        )
 
 
 class TTSChain(_Chain[TTS]):
@@ -146,7 +216,17 @@ class TTSChain(_Chain[TTS]):
 
     def speak(self, request: SpeechRequest, served: Served) -> AsyncGenerator[SpeechChunk, None]:
         """As `TTS.speak`; the first audio must come within `limits.tts_first_audio_ms`."""
-        return _first_that_works(self, self.limits.tts_first_audio_ms, lambda tts: tts.speak(request), served)
+        return _first_that_works(
+            self, self.limits.tts_first_audio_ms, lambda tts: tts.speak(request), _sounds, served
+        )
+
+
+def _says_something(event: LLMEvent) -> bool:
+    return not isinstance(event, TextDelta) or bool(event.text)
+
+
+def _sounds(chunk: SpeechChunk) -> bool:
+    return bool(chunk.audio)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +256,19 @@ class STTChain(_Chain[STT]):
 
         Raises `ProviderUnavailable` when none works.
         """
-        names = [provider.name for provider in self.providers]
+        names = [name for name, _ in self.entries]
         start = names.index(after) + 1 if after in names else 0
         errors: list[ProviderError] = []
-        for provider in self.providers[start:] + self.providers[:start]:
-            audio = provider.input_format(line)
-            request = ListenRequest(audio, languages, phrases)
+        for name, provider in self.entries[start:] + self.entries[:start]:
             try:
+                audio = provider.input_format(line)
+                request = ListenRequest(audio, languages, phrases)
                 async with asyncio.timeout(self.limits.stt_open_ms / 1000):
-                    return OpenedSTT(provider.name, audio, await provider.open(request, listener))
+                    return OpenedSTT(name, audio, await provider.open(request, listener))
             except TimeoutError:
-                error: ProviderError = ProviderTimeout(provider.name, "could not be opened in time")
-            except ProviderError as raised:
-                error = raised
-            self.failed(error, provider.name)
+                error: ProviderError = ProviderTimeout(name, "could not be opened in time")
+            except Exception as raised:  # noqa: BLE001  # one provider's fault must not end a call
+                error = _as_provider_error(name, raised)
+            self.failed(error, name)
             errors.append(error)
         raise self.exhausted(errors)

@@ -4,35 +4,27 @@
 begin where a turn ends (`collect`).
 """
 
-import asyncio
-import logging
-from collections import deque
 from typing import Protocol
 
 from agent.agentfile.schema import Turns
 from agent.audio.codec import make_decoder
-from agent.audio.convert import Converter, make_converter
-from agent.audio.formats import FRAME_MS, AudioFormat, linear
+from agent.audio.formats import FRAME_MS, linear
 from agent.audio.vad import SpeechChange, SpeechGate, VoiceDetector
-from agent.chains import OpenedSTT, STTChain
-from agent.clock import Clock, Timer
-from agent.errors import ProviderError
+from agent.chains import STTChain
+from agent.clock import Clock
 from agent.latency import AudioClock, CallCounters
 from agent.lines import MediaLine
 from agent.providers import Transcript
-from agent.transcripts import TurnText
+from agent.recognition import Recognition
+from agent.scope import CallScope
 from agent.turns.backchannel import is_backchannel
 from agent.turns.echo import EchoGuard, is_echo_text
 from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expect, Expectation
 from agent.turns.machine import State
 
-logger = logging.getLogger(__name__)
-
 LATE_MS = 40.0
 """A frame read this long after it reached the machine counts as late: two frames."""
-BACKLOG_MS = 5_000
-"""Caller's audio kept to replay into recognition that opens late or is replaced."""
 ECHO_AGAIN_MS = 100.0
 """After our own echo was recognised: how soon to ask again, in case the caller speaks over it."""
 ECHO_HOLD_MS = 60.0
@@ -62,6 +54,9 @@ class EarsListener(Protocol):
     def voice(self) -> None:
         """The caller began to make a sound."""
 
+    def partial(self, text: str) -> None:
+        """Words of the turn so far."""
+
     def barge(self, onset_ms: float) -> None:
         """The caller has made a sound for long enough to stop the agent; it began at `onset_ms`."""
 
@@ -85,47 +80,41 @@ class Ears:
         turns: Turns,
         endpointer: Endpointer,
         echo: EchoGuard | None,
-        clock: Clock,
+        scope: CallScope,
         counters: CallCounters,
         listener: EarsListener,
     ) -> None:
-        self._stt_chain = stt
         self._turns = turns
         self._endpointer = endpointer
         self._echo = echo
-        self._clock = clock
+        self._clock: Clock = scope.clock
         self._counters = counters
+        self._scope = scope
         self._call = listener
-        self.text = TurnText()
-        self.provider = ""
-        """The recogniser in use."""
-        self._languages: tuple[str, ...] = ()
-        self._phrases: tuple[str, ...] = ()
-        self._opened: OpenedSTT | None = None
-        self._to_stt: Converter | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._flushed: asyncio.Future[None] | None = None
-        self._deciding: Timer | None = None
+        self._final_ms = float(stt.limits.stt_final_ms)
+        self.recognition = Recognition(stt, self._clock, counters, scope, self._words)
         self._wait_ms = float(turns.silence_ms)
+        self._deciding = False
+        self._deaf = False
+        self._voiced = False
         self._listen_to(line)
 
     def _listen_to(self, line: MediaLine) -> None:
-        self._format: AudioFormat = line.inbound
         self._decoder = make_decoder(line.inbound)
         self._frame_bytes = linear(line.inbound.rate_hz).frame_bytes
         self._rest = b""
         self._vad = VoiceDetector(line.inbound.rate_hz)
         self._gate = SpeechGate()
         self._audio_clock = AudioClock()
-        self._backlog: deque[bytes] = deque(maxlen=BACKLOG_MS // FRAME_MS)
         self._last_voiced_ms = self.began_ms = self._clock.now_ms()
         self._ask_echo_ms = 0.0
         self._unsure_since_ms: float | None = None
+        self.recognition.listen_to(line.inbound)
 
     def replace_line(self, line: MediaLine) -> None:
         """The same call over another socket, perhaps in another format."""
         self._listen_to(line)
-        self._reopen(after=None)
+        self.recognition.reopen(after=None)
 
     # --- the frame path ----------------------------------------------------------------------------
 
@@ -137,13 +126,7 @@ class Ears:
         if now_ms - at_ms > LATE_MS:
             self._counters.frames_late += 1
         pcm = self._decoder.decode(payload)
-        opened = self._opened
-        if opened is None:
-            self._backlog.append(payload)
-        elif self._to_stt is not None:
-            opened.stream.feed(self._to_stt.convert(payload))
-        else:
-            opened.stream.feed(pcm if opened.audio.is_linear else payload)
+        self.recognition.feed(payload, pcm, self._voiced)
         if len(pcm) == self._frame_bytes and not self._rest:
             self._frame(pcm, at_ms)
             return
@@ -161,172 +144,142 @@ class Ears:
             self._last_voiced_ms = at_ms
         if change is SpeechChange.STARTED:
             self.began_ms = at_ms - self._gate.onset_frames * FRAME_MS
+            self._voiced = True
+        elif change is SpeechChange.STOPPED:
+            self._deaf = False
         state = self._call.state
         if state is State.HEARING:
             if not voiced and at_ms - self._last_voiced_ms >= self._wait_ms:
                 self._call.endpoint(self._last_voiced_ms)
-        elif state is State.SPEAKING or state is State.REPLYING:
-            if self._echo is not None:
-                self._echo.heard(pcm, at_ms)
-            if voiced and self._gate.voiced_ms >= self._turns.barge_in_ms:
-                self._candidate(at_ms)
         elif state is State.YIELDED:
             if (
                 not voiced
-                and self._deciding is None
+                and not self._deciding
                 and at_ms - self._last_voiced_ms >= self._turns.false_interruption_ms
             ):
                 self._decide()
-        elif change is SpeechChange.STARTED:
-            self._call.voice()
+        else:
+            if self._echo is not None:
+                self._echo.heard(pcm, at_ms)
+            if voiced and not self._deaf and at_ms >= self._ask_echo_ms:
+                self._heard_voice(state, at_ms)
 
-    def _candidate(self, at_ms: float) -> None:
-        """Voice for long enough while the agent is heard: the caller, or our own echo?"""
-        if not self._turns.barge_in or at_ms < self._ask_echo_ms:
-            return
-        if self._echo is not None and self._call.state is State.SPEAKING:
-            echo = self._echo.is_echo(at_ms)
-            if echo is None:
-                if self._unsure_since_ms is None:
-                    self._unsure_since_ms = at_ms
-                if at_ms - self._unsure_since_ms < ECHO_HOLD_MS:
-                    return
-            elif echo:
-                self._counters.echoes += 1
-                self._ask_echo_ms = at_ms + ECHO_AGAIN_MS
-                self._unsure_since_ms = None
-                return
+    def _heard_voice(self, state: State, at_ms: float) -> None:
+        """Voice while it is not the caller's turn: does it begin one?"""
+        if state is State.IDLE:
+            # Also where it began while the agent was still heard: callers do not wait for the last syllable.
+            if self._gate.speaking and not self._is_ours(at_ms):
+                self._begin_turn()
+                self._call.voice()
+        elif (
+            self._turns.barge_in
+            and self._gate.voiced_ms >= self._turns.barge_in_ms
+            and not (state is State.SPEAKING and self._is_ours(at_ms))
+        ):
+            if state is State.SPEAKING:
+                self._begin_turn()
+            self._call.barge(at_ms - self._gate.onset_frames * FRAME_MS)
+
+    def _is_ours(self, at_ms: float) -> bool:
+        """True if the voice is the agent's own coming back, or might be: then it is heard a little longer."""
+        if self._echo is None:
+            return False
+        echo = self._echo.is_echo(at_ms)
+        if echo is None:
+            if self._unsure_since_ms is None:
+                self._unsure_since_ms = at_ms
+            if at_ms - self._unsure_since_ms < ECHO_HOLD_MS:
+                return True
+        elif echo:
+            self._counters.echoes += 1
+            self._ask_echo_ms = at_ms + ECHO_AGAIN_MS
+            self._unsure_since_ms = None
+            return True
         self._unsure_since_ms = None
+        return False
+
+    def _begin_turn(self) -> None:
+        """Words from before this voice (echo, backchannels) are no part of the turn that begins with it."""
         self._wait_ms = float(self._turns.silence_ms)
-        self._call.barge(at_ms - self._gate.onset_frames * FRAME_MS)
+        if self.recognition.words_ms < self.began_ms:
+            self.recognition.text.clear()
+
+    @property
+    def speaking(self) -> bool:
+        """The caller makes a sound just now, or paused for less than an endpoint."""
+        return self._voiced and self._clock.now_ms() - self._last_voiced_ms < self._wait_ms
+
+    @property
+    def has_speech(self) -> bool:
+        """There was a voice since the last turn."""
+        return self._voiced or bool(self.recognition.text.text)
+
+    def ignore_voice(self) -> None:
+        """This sound has lasted too long to be a caller's turn (hold music): deaf until it pauses."""
+        self._deaf = self._gate.speaking
 
     # --- words -------------------------------------------------------------------------------------
 
-    def transcript(self, transcript: Transcript) -> None:
-        """Words from recognition. See `agent.providers.TranscriptListener`."""
-        self.text.add(transcript)
-        if transcript.text:
-            self._wait_ms = self._endpointer.wait_ms(self.text.text, self._call.expectation)
-            if self._call.state is State.YIELDED and self._interrupts():
+    def _words(self, transcript: Transcript) -> None:
+        text = self.recognition.text
+        self._wait_ms = self._endpointer.wait_ms(text.text, self._call.expectation)
+        state = self._call.state
+        if state is State.HEARING:
+            self._call.partial(text.text)
+        if state is State.YIELDED:
+            if self._interrupts():
                 self._stop_deciding()
                 self._call.words()
-        if transcript.flushed:
-            if self._flushed is not None and not self._flushed.done():
-                self._flushed.set_result(None)
-            if self._deciding is not None:
-                self._decided()
-
-    def stt_failed(self, error: Exception) -> None:
-        """Recognition died: open the next provider and replay what it missed."""
-        self._counters.provider_failures += 1
-        failed = self.provider
-        if isinstance(error, ProviderError):
-            self._stt_chain.failed(error, failed)
-        self._reopen(after=failed)
+        elif state is State.IDLE and not self._deaf:
+            # Speech that was too soft for voice detection, or that recognition was late with.
+            if self._interrupts():
+                self._last_voiced_ms = self._clock.now_ms()
+                self._voiced = True
+                self._call.words()
+            elif transcript.final:
+                self.recognition.forget()
 
     def _interrupts(self) -> bool:
-        text = self.text.text
-        if not text:
+        text = self.recognition.text
+        if not text.text:
             return False
-        if self.text.confidence is not None and self.text.confidence < NO_WORDS_CONFIDENCE:
+        if text.confidence is not None and text.confidence < NO_WORDS_CONFIDENCE:
             return False
         expected = self._call.expectation.kind is Expect.YES_NO
-        if not expected and is_backchannel(text, self._call.language):
+        if not expected and is_backchannel(text.text, self._call.language):
             return False
-        return not is_echo_text(text, self._call.recently_said())
+        return not is_echo_text(text.text, self._call.recently_said())
 
     def _decide(self) -> None:
         """Silence after an interruption: ask recognition for its last word on it."""
-        self._deciding = self._clock.call_later(self._final_ms, self._decided)
-        if self._opened is not None:
-            self._opened.stream.finalize()
+        self._deciding = True
+        self._scope.after("deciding", self._final_ms, self._decided)
+        self.recognition.ask(self._decided)
 
     def _decided(self) -> None:
+        if not self._deciding:
+            return
         self._stop_deciding()
         if self._call.state is not State.YIELDED:
             return
         if self._interrupts():
             self._call.words()
         else:
-            self.text.clear()
+            self.recognition.forget()
+            self._voiced = False
             self._gate.reset()
             self._call.quiet()
 
     def _stop_deciding(self) -> None:
-        if self._deciding is not None:
-            self._deciding.cancel()
-            self._deciding = None
-
-    @property
-    def _final_ms(self) -> float:
-        return float(self._stt_chain.limits.stt_final_ms)
+        self._deciding = False
+        self._scope.cancel_timer("deciding")
 
     async def collect(self) -> str:
-        """The words of the turn that has just ended, final where recognition is quick enough.
-
-        Cancelled, it leaves the words where they are: they belong to the turn that goes on.
-        """
-        opened = self._opened
-        if opened is not None:
-            self._flushed = asyncio.get_running_loop().create_future()
-            opened.stream.finalize()
-            try:
-                async with asyncio.timeout(self._final_ms / 1000):
-                    await self._flushed
-            except TimeoutError:
-                logger.info("no final transcript from %s in time: using the partial", self.provider)
-            finally:
-                self._flushed = None
-        return self.text.text
+        """The words of the turn that has just ended. See `Recognition.collect`."""
+        return await self.recognition.collect()
 
     def taken(self) -> None:
         """The collected words were made a turn."""
-        self.text.clear()
+        self.recognition.taken()
+        self._voiced = self._gate.speaking
         self._wait_ms = float(self._turns.silence_ms)
-
-    # --- recognition's life ------------------------------------------------------------------------
-
-    def listen(self, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
-        """Open recognition, or reopen it in another language. What is said meanwhile is kept."""
-        self._languages, self._phrases = languages, phrases
-        self._reopen(after=None)
-
-    def _reopen(self, after: str | None) -> None:
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-        self._opening = asyncio.create_task(self._open(self._opened, after), name="open recognition")
-        self._opened = None
-
-    async def _open(self, previous: OpenedSTT | None, after: str | None) -> None:
-        if previous is not None:
-            await previous.stream.close()
-        try:
-            opened = await self._stt_chain.open(
-                self._format, self._languages, self._phrases, self, after=after
-            )
-        except ProviderError:
-            # Counted and logged by the chain. The call goes on deaf to words; keys still work.
-            self._counters.provider_failures += 1
-            return
-        source = linear(self._format.rate_hz)
-        same = opened.audio in (self._format, source)
-        self._to_stt = None if same else make_converter(self._format, opened.audio)
-        self.provider = opened.provider
-        backlog, self._backlog = self._backlog, deque(maxlen=self._backlog.maxlen)
-        decoder = make_decoder(self._format)
-        for payload in backlog:
-            if self._to_stt is not None:
-                opened.stream.feed(self._to_stt.convert(payload))
-            else:
-                opened.stream.feed(decoder.decode(payload) if opened.audio.is_linear else payload)
-        self._opened = opened
-
-    async def close(self) -> None:
-        """Stop listening."""
-        self._stop_deciding()
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        if self._opened is not None:
-            opened, self._opened = self._opened, None
-            await opened.stream.close()

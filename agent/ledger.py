@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from agent.providers import WordTime
+from agent.spoken import chars_in, find_all, follow, speaking_ms, whole_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,26 @@ class _Span:
     start_ms: float
     end_ms: float
     words: list[WordTime] = field(default_factory=list)
+    ended: bool = False
+    """All of its audio is here."""
 
     def offset_at(self, position_ms: float) -> int:
         """How many characters had been spoken at `position_ms`, whole words only."""
         into_ms = position_ms - self.start_ms
-        if position_ms >= self.end_ms:
+        if self.end_ms <= self.start_ms:
+            return 0
+        if self.ended and position_ms >= self.end_ms:
             return len(self.text)
         if self.words:
             # A word counts once the next one has begun.
             begun = bisect_right(self.words, into_ms, key=lambda word: word.at_ms)
             return self.words[begun - 1].offset if begun > 0 else 0
-        share = into_ms / (self.end_ms - self.start_ms)
-        return _whole_words(self.text, int(len(self.text) * share))
+        total_ms = self.end_ms - self.start_ms
+        if not self.ended:
+            # What is here of the audio may be the beginning of it only.
+            total_ms = max(total_ms, speaking_ms(self.text))
+        spoken_ms = min(into_ms, self.end_ms - self.start_ms) / total_ms * speaking_ms(self.text)
+        return whole_words(self.text, chars_in(self.text, spoken_ms))
 
     def word_start_ms(self, position_ms: float) -> float:
         """Where the word begins that is being spoken at `position_ms`."""
@@ -72,6 +81,7 @@ class AudioLedger:
         self._sent_ms = 0.0
         self._far_end_ms = 0.0
         self._marks: deque[tuple[str, float]] = deque()
+        self._answers = False  # this far end has sent a mark back
         self._stopped_at_ms: float | None = None
 
     def begin(self) -> None:
@@ -82,7 +92,7 @@ class AudioLedger:
         self._stopped_at_ms = None
 
     def text(self, text: str, start_ms: float) -> None:
-        """Text whose audio begins at `start_ms`; its end is open until `audio` or the next `text`."""
+        """Text whose audio begins at `start_ms`; its end is open until `text_ended`."""
         self._spans.append(_Span(text, start_ms, start_ms))
 
     def audio(self, duration_ms: float, words: tuple[WordTime, ...] = ()) -> None:
@@ -90,6 +100,11 @@ class AudioLedger:
         if self._spans:
             self._spans[-1].end_ms += duration_ms
             self._spans[-1].words.extend(words)
+
+    def text_ended(self) -> None:
+        """The last text's audio is complete. Until then only as much text counts as that audio can hold."""
+        if self._spans:
+            self._spans[-1].ended = True
 
     def sent(self, duration_ms: float, now_ms: float) -> None:
         """Audio was handed to the line: it plays when what the far end already has is over."""
@@ -111,8 +126,18 @@ class AudioLedger:
         while self._marks:
             waiting, position_ms = self._marks.popleft()
             if waiting == name:
+                self._answers = True
                 self._far_end_ms = now_ms + self._sent_ms - position_ms
                 return
+
+    def played_out(self, now_ms: float, patience_ms: float) -> bool:
+        """The far end has played all it was sent: it said so, or it should have and does not say such things.
+
+        The estimate knows nothing of the network and the far end's own buffer, so a far end that is known to
+        answer marks is given `patience_ms` more.
+        """
+        dry_ms = now_ms - self._far_end_ms
+        return dry_ms >= (patience_ms if self._marks and self._answers else 0.0)
 
     def stopped(self, now_ms: float) -> float:
         """The far buffer was cleared. Returns the position that was heard; pending marks say nothing now."""
@@ -150,126 +175,114 @@ class AudioLedger:
                 break
             parts.append(span.text[: span.offset_at(position_ms + _COMPLETE_SLACK_MS)])
         total_ms = self._spans[-1].end_ms if self._spans else 0.0
-        complete = bool(self._spans) and position_ms + _COMPLETE_SLACK_MS >= total_ms
+        complete = (
+            bool(self._spans) and self._spans[-1].ended and position_ms + _COMPLETE_SLACK_MS >= total_ms
+        )
         return Heard(_join(parts), position_ms, complete)
 
 
 class TextLedger:
     """Heard position on a text line."""
 
-    CHARS_PER_S = 14.0
-    """Estimate of a platform voice's speaking rate (Twilio sheet, 6.1)."""
     START_MS = 400.0
     """First token to first sound, seen on live calls (Twilio sheet, 2.2: 320-340 ms)."""
 
     def __init__(self) -> None:
         self._said = ""
-        self._played = ""
         self._reported = False
-        self._began_ms: float | None = None
+        self._played_to = 0  # by the platform's reports
+        self._quiet_to = 0  # what had been spoken when the voice last had nothing to say, by estimate
+        self._begins_ms = 0.0  # when it began with what follows that
+        self._ends_ms: float | None = None
         self._heard: str | None = None
-        self._speaking = False
 
     def begin(self) -> None:
         """A new utterance."""
         self._said = ""
-        self._played = ""
-        self._began_ms = None
+        self._played_to = self._quiet_to = 0
+        self._ends_ms = None
         self._heard = None
-        self._speaking = False
 
     def said(self, text: str, now_ms: float) -> None:
         """Text was handed to the line."""
-        if self._began_ms is None:
-            self._began_ms = now_ms
+        if self._ends_ms is None or now_ms >= self._ends_ms:
+            self._quiet_to = len(self._said)
+            self._begins_ms = self._ends_ms = now_ms + self.START_MS
+        self._ends_ms += speaking_ms(text)
         self._said += text
 
     def played(self, text: str) -> None:
         """The platform reports text as played."""
         self._reported = True
-        self._played += text
+        self._played_to = follow(self._said, text, self._played_to)
 
     def speaking(self, speaking: bool) -> None:
-        """The platform reports that it began or stopped speaking."""
-        self._speaking = speaking
+        """The platform reports that it began or stopped speaking: a pause says nothing about the text."""
 
     def interrupted(self, fragment: str, now_ms: float) -> Heard:
         """The caller cut the utterance; `fragment` is what was spoken of the piece being played.
 
-        The fragment is looked for from the last known position on, spaces and case aside, since the
-        platform's text normalisation may have changed it.
+        It is looked for near the last known position, spaces and case aside, since the platform's text
+        normalisation may have changed it. An empty one: the piece was not begun.
         """
         known = self._offset(now_ms)
-        reported = _find_after(self._said, self._played, 0) if self._reported else 0
-        if fragment.strip():
-            end = _find_after(
-                self._said, fragment, 0 if not self._reported else max(reported - len(fragment), 0)
-            )
-            offset = max(end, reported) if end else max(reported, known if not self._reported else 0)
+        if not fragment.strip():
+            offset = known if self._reported else self._last_sentence(known)
         else:
-            offset = reported
-        self._heard = self._said[: _whole_words(self._said, offset)].strip()
+            # A platform that reports may have reported the fragment already, or be about to.
+            places = [
+                end for end in find_all(self._said, fragment) if not self._reported or end >= self._played_to
+            ]
+            offset = min(places, key=lambda end: abs(end - known), default=known)
+        self._heard = self._said[: whole_words(self._said, offset)].strip()
         return self.heard(now_ms)
 
     def stop(self, now_ms: float) -> Heard:
         """We cut the utterance ourselves: keep what was heard by the best knowledge."""
         if self._heard is None:
-            self._heard = self._said[: _whole_words(self._said, self._offset(now_ms))].strip()
+            self._heard = self._so_far(now_ms)
         return self.heard(now_ms)
+
+    def cut(self, now_ms: float) -> str:
+        """The line is gone, and what it had not spoken yet with it. Returns that, to be said again."""
+        offset = whole_words(self._said, self._offset(now_ms))
+        rest = self._said[offset:].lstrip()
+        self._said = self._said[: len(self._said) - len(rest)]
+        self._played_to = self._quiet_to = len(self._said)
+        self._ends_ms = now_ms
+        return rest
 
     def heard(self, now_ms: float) -> Heard:
         """Text heard so far; its ms are an estimate by speaking rate."""
-        text = self._heard
-        if text is None:
-            text = self._said[: _whole_words(self._said, self._offset(now_ms))].strip()
-        complete = bool(self._said.strip()) and _squeeze(text) == _squeeze(self._said)
-        return Heard(text, len(text) / self.CHARS_PER_S * 1000, complete)
+        text = self._so_far(now_ms) if self._heard is None else self._heard
+        said = self._said.strip()
+        return Heard(text, speaking_ms(text), bool(said) and len(text) >= len(said.rstrip(_CLOSING)))
 
     def remaining_ms(self, now_ms: float) -> float:
         """Estimate of how long the platform will go on speaking what it has."""
-        left = len(self._said) - self._offset(now_ms)
-        if left <= 0:
-            return 0.0
-        return left / self.CHARS_PER_S * 1000
+        return speaking_ms(self._said[self._offset(now_ms) :].rstrip())
+
+    def _so_far(self, now_ms: float) -> str:
+        return self._said[: whole_words(self._said, self._offset(now_ms))].strip()
 
     def _offset(self, now_ms: float) -> int:
         """Characters of what was said that have been heard."""
         if self._reported:
-            return _find_after(self._said, self._played, 0)
-        if self._began_ms is None:
+            return self._played_to
+        if self._ends_ms is None:
             return 0
-        spoken_ms = now_ms - self._began_ms - self.START_MS
-        return min(max(int(spoken_ms / 1000 * self.CHARS_PER_S), 0), len(self._said))
+        return self._quiet_to + chars_in(self._said[self._quiet_to :], now_ms - self._begins_ms)
+
+    def _last_sentence(self, offset: int) -> int:
+        """The end of the last whole sentence before `offset`."""
+        ends = [match.end() for match in _SENTENCE_END.finditer(self._said) if match.end() <= offset]
+        return ends[-1] if ends else 0
+
+
+# Signs that nobody hears, and that a platform's account of what it played may lack.
+_CLOSING = " \t\n.,;:!?\"')]…。！？，、」』”’»"
+_SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$)|[。！？]+|\n")
 
 
 def _join(parts: list[str]) -> str:
     return re.sub(r"\s+", " ", " ".join(part.strip() for part in parts if part.strip()))
-
-
-def _squeeze(text: str) -> str:
-    return re.sub(r"\W+", "", text).casefold()
-
-
-def _find_after(text: str, fragment: str, start: int) -> int:
-    """End of `fragment` in `text` from `start` on, letters and digits compared; 0 if it is not there."""
-    wanted = _squeeze(fragment)
-    if not wanted:
-        return start
-    kept = [(index, char) for index, char in enumerate(text) if index >= start and not re.match(r"\W", char)]
-    squeezed = "".join(char.casefold()[:1] for _, char in kept)
-    found = squeezed.find(wanted)
-    if found < 0:
-        # The platform spells things out ("9" becomes "nine"): fall back to its length.
-        return min(start + len(fragment), len(text)) if start + len(fragment) <= len(text) else 0
-    return kept[found + len(wanted) - 1][0] + 1
-
-
-def _whole_words(text: str, offset: int) -> int:
-    """`offset` moved back to the end of the last whole word before it."""
-    if offset >= len(text):
-        return len(text)
-    if offset <= 0:
-        return 0
-    if not (text[offset].isalnum() and text[offset - 1].isalnum()):
-        return offset
-    return max(text.rfind(" ", 0, offset), 0)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from agent.audio.formats import AudioFormat
+from agent.events import CallListener
 
 
 class Direction(StrEnum):
@@ -119,6 +120,12 @@ class LineCall(Protocol):
     def dtmf(self, digit: str) -> None:
         """One key: `0-9 * # A-D`. Anything else is ignored by the call."""
 
+    def typed(self, text: str) -> None:
+        """The caller wrote instead of speaking (a web page's text field): a turn of its own."""
+
+    def switch_language(self, language: str) -> None:
+        """The caller chose another of the agent's languages; one that it does not have is ignored."""
+
     def bad_message(self, kind: str) -> None:
         """The peer sent something wrong, already dropped. Counted by `kind`."""
 
@@ -200,9 +207,10 @@ class CallHost(Protocol):
     def reserve(self) -> Slot:
         """A slot without a ticket, for loopback callers when no platform secret is set. Raises `Refused`."""
 
-    def answer_media(self, line: MediaLine, slot: Slot) -> MediaCall:
+    def answer_media(self, line: MediaLine, slot: Slot, events: CallListener | None = None) -> MediaCall:
         """Begin a call on `line`, or let `line` take over the live call with the same platform call id.
 
+        `events` is told what happens in the call (`agent.events`), by plain calls on the event loop.
         The call greets the caller by itself. The slot belongs to the call from here on.
         """
 

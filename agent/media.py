@@ -1,13 +1,15 @@
 """A call over a media line: ears and mouth put together, and the end that the transport feeds."""
 
-import asyncio
 from collections.abc import Callable
 
-from agent.call import Call, CallerTurn, CallServices
+from agent.call import Call
+from agent.caller_turn import CallerTurn
 from agent.ears import Ears
+from agent.events import CallListener
 from agent.latency import TurnMarks
 from agent.lines import MediaLine
 from agent.mouth import MediaMouth
+from agent.services import CallServices
 from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expectation
 from agent.turns.machine import State
@@ -16,9 +18,15 @@ from agent.turns.machine import State
 class MediaConversation:
     """One media call. Implements `agent.lines.MediaCall` for the transport and listens to ears and mouth."""
 
-    def __init__(self, line: MediaLine, services: CallServices, on_ended: Callable[[Call], None]) -> None:
+    def __init__(
+        self,
+        line: MediaLine,
+        services: CallServices,
+        on_ended: Callable[[Call], None],
+        listener: CallListener | None,
+    ) -> None:
         agent = services.agent
-        self.call = Call(line.info, services, on_ended)
+        self.call = Call(line.info, services, on_ended, listener)
         counters = self.call.record.counters
         self.mouth = MediaMouth(
             line, services.tts, agent.voices, services.ticker, services.clock, counters, self.call
@@ -26,21 +34,18 @@ class MediaConversation:
         phrases = [phrase for known in services.phrases.values() for phrase in known]
         endpointer = Endpointer(agent.turns, phrases)
         self.ears = Ears(
-            line, services.stt, agent.turns, endpointer, self.mouth.echo, services.clock, counters, self
+            line, services.stt, agent.turns, endpointer, self.mouth.echo, self.call.scope, counters, self
         )
         self.hear = self.ears.hear
         """The frame path goes straight to the ears."""
         self.marked = self.mouth.marked
-        self.call.on_language = lambda _: self._listen()
-        self.call.on_close = self.ears.close
-        self.call.on_long_turn = self._long_turn
-        self._listen()
-        self.call.begin(line, self.mouth)
+        self._listen(self.call.language)
+        self.call.begin(line, self.mouth, self)
 
-    def _listen(self) -> None:
-        call = self.call
-        others = tuple(name for name in call.services.agent.languages if name != call.language)
-        self.ears.listen((call.language, *others), call.services.phrases.get(call.language, ()))
+    def _listen(self, language: str) -> None:
+        services = self.call.services
+        others = tuple(name for name in services.agent.languages if name != language)
+        self.ears.recognition.listen((language, *others), services.phrases.get(language, ()))
 
     def replace_line(self, line: MediaLine) -> None:
         """The socket was replaced."""
@@ -53,6 +58,17 @@ class MediaConversation:
     def dtmf(self, digit: str) -> None:
         """See `agent.lines.LineCall`."""
         self.call.dtmf(digit)
+
+    def typed(self, text: str) -> None:
+        """See `agent.lines.LineCall`."""
+        self.call.typed(text)
+
+    def switch_language(self, language: str) -> None:
+        """See `agent.lines.LineCall` and `agent.call.Hearing`."""
+        if language == self.call.language:
+            self._listen(language)
+        else:
+            self.call.switch_language(language)
 
     def bad_message(self, kind: str) -> None:
         """See `agent.lines.LineCall`."""
@@ -82,15 +98,19 @@ class MediaConversation:
     @property
     def expectation(self) -> Expectation:
         """See `agent.ears.EarsListener`."""
-        return self.call.expectation
+        return self.call.replies.expectation
 
     def recently_said(self) -> str:
         """See `agent.ears.EarsListener`."""
-        return self.call.recently_said()
+        return self.call.replies.recently_said()
 
     def voice(self) -> None:
         """See `agent.ears.EarsListener`."""
         self.call.voice()
+
+    def partial(self, text: str) -> None:
+        """See `agent.ears.EarsListener`."""
+        self.call.partial(text)
 
     def barge(self, onset_ms: float) -> None:
         """See `agent.ears.EarsListener`."""
@@ -106,23 +126,30 @@ class MediaConversation:
 
     def endpoint(self, last_voiced_ms: float) -> None:
         """See `agent.ears.EarsListener`."""
+        if self.call.keys.pending:
+            # The keypad's own pause ends this turn: a number is not complete because nobody speaks.
+            return
         marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=self.call.clock.now_ms())
         turn = CallerTurn(
             marks,
             self.ears.collect,
             self.ears.taken,
             spoke_ms=last_voiced_ms - self.ears.began_ms,
-            providers={"stt": self.ears.provider},
+            providers={"stt": self.ears.recognition.provider},
         )
         self.call.complete(turn)
 
-    def _long_turn(self) -> None:
+    # --- for the call ------------------------------------------------------------------------------
+
+    def long_turn(self) -> None:
+        """See `agent.call.Hearing`."""
+        self.ears.ignore_voice()
         self.endpoint(self.call.clock.now_ms())
 
+    def forget(self) -> None:
+        """See `agent.call.Hearing`."""
+        self.ears.taken()
 
-def start_media(
-    line: MediaLine, services: CallServices, on_ended: Callable[[Call], None]
-) -> MediaConversation:
-    """Begin a call on a media line. Must be called on the event loop."""
-    asyncio.get_running_loop()
-    return MediaConversation(line, services, on_ended)
+    async def close(self) -> None:
+        """See `agent.call.Hearing`."""
+        await self.ears.recognition.close()

@@ -14,6 +14,7 @@ from agent.audio.codec import Decoder, make_decoder
 from agent.audio.convert import Converter, make_converter
 from agent.chains import TTSChain
 from agent.clock import Clock, Timer
+from agent.errors import ProviderError
 from agent.latency import CallCounters, TurnMarks
 from agent.ledger import Heard, TextLedger
 from agent.lines import MediaLine, TextLine
@@ -50,6 +51,9 @@ class Mouth(Protocol):
     def write(self, text: str) -> None:
         """Text to speak, as generated."""
 
+    def switch_language(self, language: str) -> None:
+        """What is written from now on is in `language`."""
+
     def end(self) -> None:
         """The text is complete."""
 
@@ -61,6 +65,9 @@ class Mouth(Protocol):
 
     def resume(self) -> None:
         """Go on where the caller stopped hearing."""
+
+    def hold(self) -> None:
+        """The line is gone: keep what was not heard for the one that takes its place."""
 
     def cancel(self) -> Heard:
         """Drop the utterance. Returns what was heard of it."""
@@ -92,9 +99,11 @@ class MediaMouth:
         self._listener = listener
         self._playout = Playout(line, ticker, counters, self._sent, self._drained)
         self._splitter = SentenceSplitter()
-        self._pieces: deque[str] = deque()
+        self._pieces: deque[tuple[str, str]] = deque()  # language and text
         self._wake = asyncio.Event()
         self._ended = True
+        self._failed = False
+        self._held = False
         self._chars = 0
         self._language = ""
         self._marks = TurnMarks()
@@ -116,11 +125,20 @@ class MediaMouth:
         self._splitter = SentenceSplitter()
         self._pieces.clear()
         self._wake.clear()
-        self._ended = self._sounded = False
+        self._ended = self._sounded = self._failed = False
         self._chars = 0
         self._language = language
         self._marks = marks
         self._record = record
+        if self._held:
+            self.pause()
+
+    def switch_language(self, language: str) -> None:
+        rest = self._splitter.flush()
+        if rest:
+            self._add([rest])
+        self._splitter = SentenceSplitter()
+        self._language = language
 
     def write(self, text: str) -> None:
         if self._ended or self._chars > MAX_UTTERANCE_CHARS:
@@ -145,7 +163,14 @@ class MediaMouth:
                 await self._wake.wait()
             if not self._pieces:
                 break
-            await self._synthesise(generation, self._pieces.popleft())
+            try:
+                await self._synthesise(generation, *self._pieces.popleft())
+            except ProviderError:
+                # What was spoken before is still heard to its end.
+                self._failed = self._ended = True
+                self._pieces.clear()
+                self._playout.finish(generation, self._clock.now_ms())
+                raise
             await self._room()
         self._playout.finish(generation, self._clock.now_ms())
 
@@ -168,7 +193,15 @@ class MediaMouth:
         return heard
 
     def heard(self) -> Heard:
-        return self._playout.ledger.heard(self._clock.now_ms())
+        heard = self._playout.ledger.heard(self._clock.now_ms())
+        if heard.complete and (self._failed or self._pieces):
+            return Heard(heard.text, heard.ms, complete=False)
+        return heard
+
+    def hold(self) -> None:
+        if not self._playout.paused:
+            self._held = True
+            self.pause()
 
     def marked(self, name: str) -> None:
         """A mark came back from the line."""
@@ -179,6 +212,9 @@ class MediaMouth:
         self._line = line
         self._reference = make_decoder(line.outbound)
         self._playout.replace_line(line, self._clock.now_ms())
+        if self._held:
+            self._held = False
+            self.resume()
 
     def close(self) -> None:
         self._playout.close()
@@ -186,14 +222,14 @@ class MediaMouth:
     def _add(self, pieces: list[str]) -> None:
         if self._marks.llm_first_sentence_ms is None:
             self._marks.llm_first_sentence_ms = self._clock.now_ms()
-        self._pieces.extend(pieces)
+        self._pieces.extend((self._language, piece) for piece in pieces)
         self._wake.set()
 
-    async def _synthesise(self, generation: int, text: str) -> None:
-        voice = self._voices.get(self._language) or Voice()
+    async def _synthesise(self, generation: int, language: str, text: str) -> None:
+        voice = self._voices.get(language) or Voice()
         target = self._line.outbound
         request = SpeechRequest(
-            text, self._language, target, voice.name, voice.speed, context=f"{id(self)}.{generation}"
+            text, language, target, voice.name, voice.speed, context=f"{id(self)}.{generation}"
         )
         if self._marks.tts_asked_ms is None:
             self._marks.tts_asked_ms = self._clock.now_ms()
@@ -254,6 +290,8 @@ class TextMouth:
         self._sounded = True
         self._chars = 0
         self._finished: Timer | None = None
+        self._open = False  # an utterance is being spoken
+        self._held: str | None = None  # what waits for another line
 
     def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
         self._stop_waiting()
@@ -263,6 +301,12 @@ class TextMouth:
         self._ended = self._sounded = False
         self._chars = 0
         self.ledger.begin()
+        self._open = True
+        if self._held is not None:
+            self._held = ""
+
+    def switch_language(self, language: str) -> None:
+        self._language = language
 
     def greeted(self, text: str) -> None:
         """The platform speaks `text` by itself: account for it without sending it."""
@@ -274,6 +318,12 @@ class TextMouth:
         if self._ended or not text or self._chars > MAX_UTTERANCE_CHARS:
             return
         self._chars += len(text)
+        if self._held is not None:
+            self._held += text
+        else:
+            self._say(text)
+
+    def _say(self, text: str) -> None:
         now_ms = self._clock.now_ms()
         self._line.say(text, last=False, language=self._language)
         self.ledger.said(text, now_ms)
@@ -286,6 +336,10 @@ class TextMouth:
         if self._ended:
             return
         self._ended = True
+        if self._held is None:
+            self._close_utterance()
+
+    def _close_utterance(self) -> None:
         if self._chars:
             self._line.say("", last=True, language=self._language)
         self._await_end()
@@ -299,9 +353,17 @@ class TextMouth:
     def resume(self) -> None:
         """As `pause`."""
 
+    def hold(self) -> None:
+        if self._held is None:
+            self._stop_waiting()
+            self._held = self.ledger.cut(self._clock.now_ms()) if self._open else ""
+
     def cancel(self) -> Heard:
         self._stop_waiting()
         self._ended = True
+        self._open = False
+        if self._held:
+            self._held = ""
         heard = self.ledger.stop(self._clock.now_ms())
         self.generation += 1
         return heard
@@ -315,8 +377,13 @@ class TextMouth:
             self._end_heard()
 
     def replace_line(self, line: TextLine) -> None:
-        """Go on over another socket. What was queued on the old one is lost with it."""
+        """Go on over another socket. What was queued on the old one is lost with it, and said again."""
         self._line = line
+        held, self._held = self._held, None
+        if held:
+            self._say(held)
+        if held is not None and self._open and self._ended:
+            self._close_utterance()
 
     def close(self) -> None:
         self._stop_waiting()
@@ -329,6 +396,7 @@ class TextMouth:
 
     def _end_heard(self) -> None:
         self._stop_waiting()
+        self._open = False
         self._listener.heard_out(self.generation)
 
     def _stop_waiting(self) -> None:

@@ -5,6 +5,7 @@ URL whenever there is one, never against what a request claims.
 """
 
 import ipaddress
+import re
 
 from aiohttp import web
 
@@ -12,37 +13,51 @@ from agent.settings import Settings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_FORWARDED = (
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP",
+    "CF-Connecting-IP", "True-Client-IP",
+)  # fmt: skip
+"""What proxies and tunnels add. RFC 7239, RFC 9110 section 7.6.3, and the vendors' own."""
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""Some proxies (Traefik) call a WebSocket's scheme by its own name."""
+
+
+_WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d+|\[([0-9A-Fa-f:.]+)\](?::\d+)?")
+
 
 def client_address(request: web.BaseRequest, settings: Settings) -> Address | None:
     """The caller's IP address: the peer, or what trusted proxies say (right-most untrusted hop).
 
-    None where the peer has no IP address (a unix socket) or a proxy's header cannot be read.
+    Where every hop is trusted, the caller is one of ours: the left-most. None where the peer has no IP
+    address (a unix socket) or a proxy's header cannot be read.
     """
     peer = _parse(request.remote or "")
     if peer is None or not _trusted(peer, settings):
         return peer
-    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-    for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
+    address: Address | None = peer
+    for hop in reversed(_hops(request)):
         address = _parse(hop)
         if address is None or not _trusted(address, settings):
             return address
-    return peer
+    return address
 
 
 def is_loopback(request: web.BaseRequest, settings: Settings) -> bool:
-    """True for a caller on this machine that no proxy speaks for.
+    """True for a caller on this machine that no proxy speaks for, and that calls this machine by such a name.
 
     A forwarded header on a loopback connection means a proxy or tunnel in front: its callers are not local,
-    unless that proxy is trusted and says that they are.
+    unless that proxy is trusted and says of every hop that it is. A foreign host name means a tunnel that
+    passes bytes on unseen (ssh, plain TCP), or a web page whose name was pointed at this machine.
     """
     peer = _parse(request.remote or "")
-    if peer is None or not peer.is_loopback:
+    if peer is None or not peer.is_loopback or not _local_name(request.host):
         return False
-    forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"))
-    if not forwarded:
+    if not any(name in request.headers for name in _FORWARDED):
         return True
-    address = client_address(request, settings)
-    return _trusted(peer, settings) and address is not None and address.is_loopback
+    hops = [_parse(hop) for hop in _hops(request)]
+    return (
+        _trusted(peer, settings) and bool(hops) and all(hop is not None and hop.is_loopback for hop in hops)
+    )
 
 
 def public_url(request: web.BaseRequest, settings: Settings, path: str | None = None) -> str:
@@ -57,8 +72,8 @@ def public_url(request: web.BaseRequest, settings: Settings, path: str | None = 
     scheme, host = request.scheme, request.host
     peer = _parse(request.remote or "")
     if peer is not None and _trusted(peer, settings):
-        scheme = request.headers.get("X-Forwarded-Proto", scheme).split(",")[0].strip()
-        host = request.headers.get("X-Forwarded-Host", host).split(",")[0].strip()
+        scheme = _SCHEMES.get(_first(request, "X-Forwarded-Proto").lower(), scheme)
+        host = _first(request, "X-Forwarded-Host") or host
     return f"{scheme}://{host}{tail}"
 
 
@@ -68,9 +83,27 @@ def websocket_url(request: web.BaseRequest, settings: Settings, path: str) -> st
     return "ws" + url.removeprefix("http")
 
 
+def _first(request: web.BaseRequest, name: str) -> str:
+    """The first of a header's comma-separated values: the outermost proxy's."""
+    return request.headers.get(name, "").split(",")[0].strip()
+
+
+def _hops(request: web.BaseRequest) -> list[str]:
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    return [hop.strip() for hop in hops if hop.strip()]
+
+
+def _local_name(host: str) -> bool:
+    name = host.rpartition(":")[0] if re.search(r"(^[^:]*|\]):\d*$", host) else host
+    address = _parse(name.strip("[]"))
+    return address.is_loopback if address is not None else name.lower() == "localhost"
+
+
 def _parse(text: str) -> Address | None:
+    """An address, also with the port that some proxies add."""
+    found = _WITH_PORT.fullmatch(text)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address((found[1] or found[2]) if found else text)
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

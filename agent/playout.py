@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from agent.audio.codec import make_encoder
+from agent.audio.convert import make_converter
 from agent.audio.formats import FRAME_MS, AudioFormat, Encoding, linear
 from agent.latency import CallCounters
 from agent.ledger import AudioLedger, Heard
@@ -25,6 +26,11 @@ MESSAGE_MS = 100.0
 half of the usual lead, so that one late beat does not run the far end dry."""
 MAX_MESSAGE_MS = 200.0
 """Longest audio in one message (`MediaLine.send`)."""
+MARK_PATIENCE_MS = 400.0
+"""How long after its estimated end a reply's last mark is waited for: a round trip to a platform on another
+continent and its jitter buffer. Hanging up earlier would cut the last syllable of the goodbye."""
+RTP_SLACK_MS = 20.0
+"""A line without lead is fed by the beat, which is never quite even; receivers buffer a frame at least."""
 KEEP_BEHIND_MS = 2_000.0
 """Audio kept after it was sent, to resume from: more than any lead plus the longest word."""
 
@@ -55,7 +61,7 @@ class Playout:
         self._next = 0  # position in bytes of what is sent next
         self._finished = self._drained = True
         self._paused = False
-        self._dry = False
+        self._rested = False
         self._marks = 0
         self._mark_at: deque[int] = deque()  # sentence ends that wait for their mark
 
@@ -66,7 +72,7 @@ class Playout:
         self.generation = generation
         self._audio.clear()
         self._base = self._next = 0
-        self._finished = self._paused = self._dry = self._drained = False
+        self._finished = self._paused = self._rested = self._drained = False
         self._mark_at.clear()
         self.ledger.begin()
 
@@ -89,6 +95,7 @@ class Playout:
     def sentence_ended(self, generation: int) -> None:
         """The sentence's audio is complete: a mark behind it will tell when it was heard."""
         if generation == self.generation:
+            self.ledger.text_ended()
             self._mark_at.append(self._end)
             self._send_marks()
 
@@ -111,6 +118,11 @@ class Playout:
         """A reply is being played, or could go on."""
         return not self._drained
 
+    @property
+    def paused(self) -> bool:
+        """Silent, with something that could go on."""
+        return self._paused
+
     def ahead_ms(self, now_ms: float) -> float:
         """Audio that the caller has not heard yet, here and at the far end."""
         waiting_ms = self._format.duration_ms(self._end - self._next)
@@ -130,7 +142,7 @@ class Playout:
         if not self._paused:
             return
         self._paused = False
-        self._dry = True  # the silence was ours: no underrun
+        self._rested = True  # the silence was ours: no underrun
         position_ms = self.ledger.resume_position_ms()
         frame = self._format.frame_bytes
         wanted = int(position_ms / FRAME_MS) * frame
@@ -162,6 +174,8 @@ class Playout:
         if not was_paused:
             self._paused = True
             self.ledger.stopped(now_ms)
+        if line.outbound != self._format:
+            self._recode(line.outbound)
         self._line = line
         if not was_paused:
             self.resume(now_ms)
@@ -176,7 +190,7 @@ class Playout:
         """Send what is due; called every 20 ms while there is something to send or to wait for."""
         if self._next < self._end:
             self._pump(now_ms)
-        elif self._finished and self.ledger.far_ms(now_ms) <= 0:
+        elif self._finished and self.ledger.played_out(now_ms, MARK_PATIENCE_MS):
             self._ticker.remove(self.tick)
             self._drained = True
             self._on_drained()
@@ -190,13 +204,13 @@ class Playout:
         return self._base + len(self._audio)
 
     def _pump(self, now_ms: float) -> None:
-        if self._paused:
-            return
         frame = self._format.frame_bytes
+        if self._paused or self._end - self._next < frame:
+            return
         far_ms = self.ledger.far_ms(now_ms)
         started = self._next > 0
-        if started and far_ms < 0 and not self._dry:
-            self._dry = True
+        slack_ms = 0.0 if self._line.lead_ms else RTP_SLACK_MS
+        if started and far_ms < -slack_ms and not self._rested:
             self._counters.underruns += 1
         # A line without lead gets one frame per beat, due up to half a frame early.
         lead_ms = max(self._line.lead_ms, FRAME_MS * 1.5)
@@ -214,7 +228,7 @@ class Playout:
         start = self._next - self._base
         audio = bytes(self._audio[start : start + frames * frame])
         self._next += len(audio)
-        self._dry = False
+        self._rested = False
         plays_at_ms = now_ms + max(self.ledger.far_ms(now_ms), 0.0)
         self._line.send(audio)
         self.ledger.sent(frames * FRAME_MS, now_ms)
@@ -238,6 +252,20 @@ class Playout:
             self._audio += silence[-short:]
         else:
             self._audio += self._format.silence(short)
+
+    def _recode(self, target: AudioFormat) -> None:
+        """Put what is kept into another line's format; positions in whole frames stay what they are."""
+        before, after = self._format.frame_bytes, target.frame_bytes
+        converter = make_converter(self._format, target)
+        self._audio = bytearray(converter.convert(bytes(self._audio)) + converter.flush())
+        self._base = self._base // before * after
+        self._next = self._next // before * after
+        self._mark_at = deque(-(-position // before) * after for position in self._mark_at)
+        if self._finished:
+            # To the frame: resampling may have made it some samples longer or shorter.
+            size = len(self._audio) // after * after
+            del self._audio[size:]
+            self._mark_at = deque(min(position, self._end) for position in self._mark_at)
 
     def _send_marks(self) -> None:
         """One mark behind each sentence whose audio has gone out; none while paused."""

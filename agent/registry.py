@@ -6,12 +6,14 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from agent.admission import Admission, TicketOffice
-from agent.call import Call, CallServices
+from agent.call import Call
+from agent.events import CallListener
 from agent.latency import CallCounters
 from agent.lines import MediaCall, MediaLine, Slot, TextCall, TextLine
-from agent.media import MediaConversation, start_media
+from agent.media import MediaConversation
 from agent.records import CallRecord
-from agent.text import TextConversation, start_text
+from agent.services import CallServices
+from agent.text import TextConversation
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Registry:
         """See `agent.lines.CallHost`."""
         return self.admission.reserve()
 
-    def answer_media(self, line: MediaLine, slot: Slot) -> MediaCall:
+    def answer_media(self, line: MediaLine, slot: Slot, events: CallListener | None = None) -> MediaCall:
         """See `agent.lines.CallHost`."""
         live = self._live.get(line.info.platform_call_id)
         if isinstance(live, MediaConversation):
@@ -52,7 +54,7 @@ class Registry:
             return live
         self._replaced(live)
         try:
-            conversation = start_media(line, self._services, self._ended)
+            conversation = MediaConversation(line, self._services, self._ended, events)
         except BaseException:
             slot.release()
             raise
@@ -68,7 +70,7 @@ class Registry:
             return live
         self._replaced(live)
         try:
-            conversation = start_text(line, self._services, self._ended, greeted=greeted)
+            conversation = TextConversation(line, self._services, self._ended, greeted=greeted)
         except BaseException:
             slot.release()
             raise
@@ -112,7 +114,7 @@ class Registry:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         left = list(self.live)
-        await asyncio.gather(*(call.hang_up("drained") for call in left))
+        await asyncio.gather(*(_cut(call) for call in left))
         return len(left)
 
     async def _finished(self) -> bool:
@@ -156,3 +158,8 @@ class Registry:
             record.call_id, record.cause, record.counters.turns, record.counters.barge_ins,
             record.counters.bad_messages,
         )  # fmt: skip
+
+
+async def _cut(call: Call) -> None:
+    """End a call from our side, on the platform and here at once: each has a ceiling of 2 s, so has both."""
+    await asyncio.gather(call.hang_up("drained"), call.end("drained"))

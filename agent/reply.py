@@ -11,10 +11,12 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent import wording
 from agent.agentfile.schema import AgentFile
 from agent.chains import LLMChain
 from agent.clock import Clock
 from agent.errors import ProviderError
+from agent.events import AgentWords, Audience, Problem, ToolRun
 from agent.history import AgentTurn, History, Round
 from agent.latency import CallCounters, TurnMarks
 from agent.lines import CallInfo
@@ -24,6 +26,12 @@ from agent.records import TurnRecord
 from agent.tools import ToolRunner
 
 logger = logging.getLogger(__name__)
+
+STILL_RUNNING = (
+    "not known yet: the caller spoke while it was running. Call it again with the same arguments to get its "
+    "result; it is not done twice."
+)
+"""Stands for the result of a tool that outlives its reply. See `agent.tools.ToolRunner.run`."""
 
 
 @dataclass(slots=True)
@@ -38,7 +46,9 @@ class Outcome:
 class Speaker(Protocol):
     """What a reply knows of its call."""
 
-    language: str
+    @property
+    def language(self) -> str:
+        """What is spoken now."""
 
     def switch_language(self, language: str) -> None:
         """The agent goes on in another of its languages."""
@@ -56,21 +66,21 @@ class ReplyParts:
     history: History
     counters: CallCounters
     info: CallInfo
+    speaker: Speaker
+    audience: Audience
 
 
 class Reply:
     """One reply. `turn` is its place in the history; the call settles it when the reply was heard or cut."""
 
-    def __init__(
-        self, parts: ReplyParts, call: Speaker, generation: int, marks: TurnMarks, record: TurnRecord
-    ) -> None:
+    def __init__(self, parts: ReplyParts, generation: int, marks: TurnMarks, record: TurnRecord) -> None:
         self.generation = generation
         self.turn: AgentTurn = parts.history.agent_turn()
         self.outcome = Outcome()
         self.marks = marks
         self.record = record
         self._parts = parts
-        self._call = call
+        self._call = parts.speaker
         self._wrote = False
 
     async def say(self, text: str) -> None:
@@ -90,9 +100,10 @@ class Reply:
                 group.create_task(parts.mouth.speak())
                 group.create_task(self._ended_by(text_source))
         except* ProviderError as errors:
-            # Nothing can be said: the turn stays unanswered, and the idle timer will try again.
+            # Nothing more can be said: what there is is heard out, and the idle timer will try again.
             parts.counters.provider_failures += len(errors.exceptions)
-            logger.error("no speech: %s", errors.exceptions[0])
+            logger.warning("no speech: %s", errors.exceptions[0])
+            parts.audience.tell(Problem("speech synthesis failed"))
 
     async def _ended_by(self, text_source: Coroutine[None, None, None]) -> None:
         try:
@@ -101,8 +112,7 @@ class Reply:
             self._parts.mouth.end()
 
     async def _write_all(self, text: str) -> None:
-        self.turn.rounds[-1].text = text
-        self._parts.mouth.write(text)
+        self._write(self.turn.rounds[-1], text)
 
     async def _generate(self) -> None:
         parts = self._parts
@@ -114,7 +124,8 @@ class Reply:
                 self.turn.rounds.append(Round())
         except ProviderError as error:
             parts.counters.provider_failures += 1
-            logger.error("no answer: %s", error)
+            logger.warning("no answer: %s", error)
+            parts.audience.tell(Problem("the language model failed"))
             self._apologise()
             return
         if not self._wrote and not self.outcome.hang_up and self.outcome.transfer_to is None:
@@ -141,6 +152,7 @@ class Reply:
                     self._write(part, event.text)
                 elif isinstance(event, LanguageSwitch):
                     self._call.switch_language(event.language)
+                    parts.mouth.switch_language(self._call.language)
                 else:
                     calls.append(event)
         finally:
@@ -155,6 +167,7 @@ class Reply:
         for call in calls:
             self.record.tools.append(call.name)
             part.tool_calls.append(call)
+            parts.audience.tell(ToolRun(self.record.index, call.name))
             if parts.tools.ends_call(call.name):
                 self._say_if_silent("goodbye")
                 self.outcome.hang_up = True
@@ -164,6 +177,8 @@ class Reply:
                 self.outcome.transfer_to = parts.tools.transfer_target(call)
                 part.results[call.id] = "ok: the caller is handed over when this was heard"
             else:
+                # Stands if the caller interrupts: a model must see a result of every tool that it called.
+                part.results[call.id] = STILL_RUNNING
                 part.results[call.id] = await parts.tools.run(call, parts.info)
                 go_on = True
         return go_on and not self.outcome.hang_up and self.outcome.transfer_to is None
@@ -173,6 +188,8 @@ class Reply:
         if text.strip():
             self._wrote = True
         self._parts.mouth.write(text)
+        if self._parts.audience.listening:
+            self._parts.audience.tell(AgentWords(self.record.index, self.turn.text, self.record.kind))
 
     def _say_if_silent(self, phrase: str) -> None:
         if not self._wrote:
@@ -185,8 +202,7 @@ class Reply:
         self._write(self.turn.rounds[-1], " " + self._phrase("apology"))
 
     def _phrase(self, name: str) -> str:
-        phrases: dict[str, str] = getattr(self._parts.agent.phrases, name)
-        return phrases.get(self._call.language) or phrases[self._parts.agent.language]
+        return wording.phrase(self._parts.agent, name, self._call.language)
 
     def _served(self, name: str) -> None:
         self.record.providers["llm"] = name

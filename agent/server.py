@@ -12,7 +12,6 @@ from aiohttp import web
 from agent.admission import Admission, LoopLag, TicketOffice
 from agent.agentfile import caller_phrases
 from agent.agentfile.schema import AgentFile, ProviderChoice
-from agent.call import CallServices
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.errors import ConfigError
@@ -21,6 +20,7 @@ from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext
 from agent.problems import problems
 from agent.providers import ProviderContext
 from agent.registry import Registry
+from agent.services import CallServices
 from agent.settings import Settings
 from agent.side import Side
 from agent.ticker import Ticker

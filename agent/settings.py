@@ -4,6 +4,7 @@ Secrets only ever come from the environment. `Settings.from_environ` reads; `par
 """
 
 import ipaddress
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,15 +47,22 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str], **flags: Any) -> "Settings":
-        """Environment first, then `flags` that are not None. Raises `ConfigError` naming the variable."""
+        """Environment first, then `flags` that are not None. An empty variable is one that is not set.
+
+        Raises `ConfigError` with one line for each wrong variable.
+        """
         values: dict[str, Any] = {}
+        wrong: list[str] = []
         for name, (variable, read) in _READERS.items():
-            text = environ.get(variable)
-            if text is not None and text != "":
+            # Values that come from files end in a newline.
+            text = environ.get(variable, "").strip()
+            if text:
                 try:
                     values[name] = read(text)
                 except ValueError as error:
-                    raise ConfigError(f"{variable}={text!r}: {error}") from None
+                    wrong.append(f"{variable}={text!r}: {error}")
+        if wrong:
+            raise ConfigError("\n".join(wrong))
         values.update({name: value for name, value in flags.items() if value is not None})
         settings = cls(environ=environ, **values)
         settings._check()
@@ -86,38 +94,58 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number") from None
+
+
 def _port(text: str) -> int:
-    port = int(text)
+    port = _integer(text)
     if not 0 <= port <= 65535:
         raise ValueError("a port is 0 to 65535 (0 picks a free one)")
     return port
 
 
 def _public_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.netloc or url.query or url.fragment:
-        raise ValueError("expected https://host[:port][/prefix]")
-    return text.rstrip("/")
+    expected = "expected https://host[:port][/prefix]"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise ValueError(f"{expected} ({error})") from None
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0 or set(text) & set("?#@ \t\r\n"):
+        raise ValueError(expected)
+    # Scheme and host in small letters: what platforms sign is compared with this.
+    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}"
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in _names(text))
+    except ValueError as error:
+        raise ValueError(f"expected networks, such as 127.0.0.1, 10.0.0.0/8 ({error})") from None
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Comma-separated; twice the same counts once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = _integer(text)
     if number < 1:
         raise ValueError("expected 1 or more")
     return number
 
 
 def _not_negative(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("expected a number") from None
+    if not 0 <= number < math.inf:
         raise ValueError("expected 0 or more")
     return number
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
-from agent.call import Call, CallerTurn, CallServices
+from agent import wording
+from agent.call import Call
+from agent.caller_turn import ready
+from agent.events import CallListener
 from agent.latency import TurnMarks
 from agent.lines import TextLine
 from agent.mouth import TextMouth
+from agent.services import CallServices
 from agent.turns.machine import State
 
 
@@ -17,52 +21,50 @@ class TextConversation:
         line: TextLine,
         services: CallServices,
         on_ended: Callable[[Call], None],
+        listener: CallListener | None = None,
         *,
         greeted: bool = False,
     ) -> None:
-        agent = services.agent
-        self.call = Call(line.info, services, on_ended)
+        self.call = Call(line.info, services, on_ended, listener)
         self.mouth = TextMouth(line, services.clock, self.call)
         self._line = line
         self._partial = ""
-        self.call.on_language = self._switch
-        self.call.on_long_turn = self._long_turn
-        self.call.begin(line, self.mouth, greeting_spoken=greeted)
+        self.call.begin(line, self.mouth, self, greeting_spoken=greeted)
         if greeted:
-            greeting = agent.greeting.get(self.call.language) or agent.greeting[agent.language]
-            self.call.platform_says(greeting)
-            self.mouth.greeted(greeting)
+            self.mouth.greeted(wording.greeting(services.agent, self.call.language))
             self.mouth.end()
 
     def replace_line(self, line: TextLine) -> None:
         """The socket was replaced; the conversation goes on, the greeting does not come again."""
         self._line = line
         self.call.replace_line(line)
+        began_in = wording.closest_language(self.call.services.agent, line.info.language)
+        if self.call.language != (began_in or self.call.services.agent.language):
+            line.switch_language(self.call.language)
         self.mouth.replace_line(line)
         self.call.quiet()
-
-    def _switch(self, language: str) -> None:
-        self._line.switch_language(language)
 
     # --- for the transport -------------------------------------------------------------------------
 
     def prompt(self, text: str, *, final: bool, language: str | None = None) -> None:
         """See `agent.lines.TextCall`."""
         now_ms = self.call.clock.now_ms()
-        if language and not self._known(language):
+        if language and wording.closest_language(self.call.services.agent, language) is None:
             self.call.bad_message("unknown_language")
         if not final:
             self._partial = text
+            self.call.partial(text)
             if self.call.state is State.IDLE and text.strip():
                 self.call.voice()
             return
         self._partial = ""
-        self._complete(text, TurnMarks(endpoint_ms=now_ms))
+        self._complete(text, now_ms)
 
     def interrupted(self, heard: str, heard_ms: float) -> None:
         """See `agent.lines.TextCall`."""
         if self.call.state in (State.SPEAKING, State.REPLYING):
-            self.call.interrupted(self.mouth.ledger.interrupted(heard, self.call.clock.now_ms()))
+            self.mouth.ledger.interrupted(heard, self.call.clock.now_ms())
+            self.call.interrupted()
 
     def played(self, text: str) -> None:
         """See `agent.lines.TextCall`."""
@@ -83,6 +85,10 @@ class TextConversation:
         """See `agent.lines.LineCall`."""
         self.call.dtmf(digit)
 
+    def typed(self, text: str) -> None:
+        """See `agent.lines.LineCall`."""
+        self.call.typed(text)
+
     def bad_message(self, kind: str) -> None:
         """See `agent.lines.LineCall`."""
         self.call.bad_message(kind)
@@ -95,28 +101,29 @@ class TextConversation:
         """See `agent.lines.LineCall`."""
         await self.call.lost()
 
-    # -----------------------------------------------------------------------------------------------
+    # --- for the call ------------------------------------------------------------------------------
 
-    def _known(self, language: str) -> bool:
-        primary = language.split("-", maxsplit=1)[0].casefold()
-        return any(name.split("-")[0].casefold() == primary for name in self.call.services.agent.languages)
+    def switch_language(self, language: str) -> None:
+        """See `agent.lines.LineCall` and `agent.call.Hearing`."""
+        if language == self.call.language:
+            self._line.switch_language(language)
+        else:
+            self.call.switch_language(language)
 
-    def _complete(self, text: str, marks: TurnMarks) -> None:
-        async def collected() -> str:
-            return text
+    def long_turn(self) -> None:
+        """See `agent.call.Hearing`."""
+        partial, self._partial = self._partial, ""
+        self._complete(partial, self.call.clock.now_ms())
 
+    def forget(self) -> None:
+        """See `agent.call.Hearing`."""
+        self._partial = ""
+
+    async def close(self) -> None:
+        """See `agent.call.Hearing`. The platform hears; there is nothing to close."""
+
+    def _complete(self, text: str, now_ms: float) -> None:
         if text.strip():
-            self.call.complete(CallerTurn(marks, collected))
+            self.call.complete(ready(text, TurnMarks(endpoint_ms=now_ms)))
         else:
             self.call.quiet()
-
-    def _long_turn(self) -> None:
-        partial, self._partial = self._partial, ""
-        self._complete(partial, TurnMarks(endpoint_ms=self.call.clock.now_ms()))
-
-
-def start_text(
-    line: TextLine, services: CallServices, on_ended: Callable[[Call], None], *, greeted: bool = False
-) -> TextConversation:
-    """Begin a call on a text line."""
-    return TextConversation(line, services, on_ended, greeted=greeted)

@@ -1,8 +1,12 @@
-"""The agent file's tools: what the model is told of them, and running the ones that call out."""
+"""The agent file's tools: what the model is told of them, and running the ones that call out.
+
+A tool that is not `read_only` has effects (a booking), so it is sent once and seen through: the caller who
+interrupts cancels the reply, not the request. Its outcome waits for the model to ask for the same again,
+which the next reply does when it finds no result in its history.
+"""
 
 import asyncio
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,23 +14,35 @@ import aiohttp
 import orjson
 
 from agent.agentfile.schema import AgentFile, EndCallTool, Tool, TransferCallTool, WebhookTool
+from agent.arguments import misfit
 from agent.lines import CallInfo
 from agent.providers import ToolCall, ToolSpec
+from agent.webhook import Webhook
 
 logger = logging.getLogger(__name__)
 
-MAX_RESULT_BYTES = 8 * 1024
-"""More of a tool's answer than a model can use in a spoken reply is cut off."""
-_ENVIRONMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MAX_UNFETCHED = 256
+"""Outcomes kept for replies that were interrupted; the oldest goes first."""
+CLOSE_S = 2.0
+"""How long closing waits for requests with effects: the ceiling of a teardown."""
+UNCERTAIN = "it is not known whether it took effect, so do not repeat it"
+
+_Key = tuple[str, str, bytes]
 
 
 class ToolRunner:
     """One process's tools; shared by all calls."""
 
     def __init__(self, agent: AgentFile, environ: Mapping[str, str]) -> None:
+        """Raises `ConfigError` for a header whose secret is not in the environment."""
         self._tools: dict[str, Tool] = {tool.name: tool for tool in agent.tools}
-        self._environ = environ
-        self._session: aiohttp.ClientSession | None = None
+        self._webhooks = {
+            tool.name: Webhook(tool, environ) for tool in agent.tools if isinstance(tool, WebhookTool)
+        }
+        self._shared: aiohttp.ClientSession | None = None
+        self._single: aiohttp.ClientSession | None = None
+        self._effects: dict[_Key, asyncio.Task[str]] = {}
+        """Requests with effects whose outcome no reply has taken yet, by call, tool and arguments."""
         self.specs = tuple(_spec(tool) for tool in agent.tools)
         """For the model."""
 
@@ -47,62 +63,94 @@ class ToolRunner:
         return tool.targets.get(str(wanted), next(iter(tool.targets.values())))
 
     async def run(self, call: ToolCall, info: CallInfo) -> str:
-        """Run a webhook tool. Failures come back as a text that tells the model so; never raises them."""
-        tool = self._tools.get(call.name)
-        if not isinstance(tool, WebhookTool):
+        """Run a webhook tool. Failures come back as a text that tells the model so; never raises them.
+
+        Cancelling this cancels a `read_only` request. Any other goes on to its end, and the same call with
+        the same arguments from the same phone call takes its outcome instead of sending it again.
+        """
+        webhook = self._webhooks.get(call.name)
+        if webhook is None:
             return f"error: there is no tool named {call.name}"
         arguments = _arguments(call)
         if arguments is None:
             return "error: the arguments were not a JSON object"
-        try:
-            async with asyncio.timeout(tool.timeout_ms / 1000):
-                return await self._request(tool, arguments, info)
-        except TimeoutError:
-            problem = f"no answer within {tool.timeout_ms} ms"
-        except aiohttp.ClientError as error:
-            problem = str(error) or type(error).__name__
-        logger.warning("tool %s failed: %s", tool.name, problem)
-        return f"error: {problem}"
+        wrong = misfit(webhook.tool.parameters, arguments)
+        if wrong is not None:
+            return f"error: {wrong}"
+        if webhook.tool.read_only:
+            return await self._read(webhook, arguments, info)
+        key = (info.platform_call_id, call.name, orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS))
+        task = self._effects.get(key)
+        if task is None:
+            self._forget_oldest()
+            task = asyncio.create_task(self._effect(webhook, arguments, info), name=f"tool {call.name}")
+            self._effects[key] = task
+        result = await asyncio.shield(task)
+        self._effects.pop(key, None)
+        return result
 
     async def close(self) -> None:
-        """Close the HTTP session."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Wait (2 s at most) for requests with effects, then close the connections. Idempotent."""
+        running = [task for task in self._effects.values() if not task.done()]
+        self._effects.clear()
+        if running:
+            _, late = await asyncio.wait(running, timeout=CLOSE_S)
+            for task in late:
+                logger.error("%s was cut off: %s", task.get_name(), UNCERTAIN)
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        shared, single = self._shared, self._single
+        self._shared = self._single = None
+        for session in (shared, single):
+            if session is not None:
+                await session.close()
 
-    async def _request(self, tool: WebhookTool, arguments: dict[str, Any], info: CallInfo) -> str:
-        if self._session is None:
-            self._session = aiohttp.ClientSession()
-        headers = {name: self._substituted(value) for name, value in tool.headers.items()}
-        if tool.method == "GET":
-            query = {
-                name: value if isinstance(value, str) else orjson.dumps(value).decode()
-                for name, value in arguments.items()
-            }
-            request = self._session.get(tool.url, params=query, headers=headers)
-        else:
-            body = {
-                "tool": tool.name,
-                "arguments": arguments,
-                "call": {
-                    "id": info.platform_call_id,
-                    "transport": info.transport,
-                    "from": info.caller,
-                    "to": info.called,
-                },
-            }
-            headers.setdefault("Content-Type", "application/json")
-            request = self._session.post(tool.url, data=orjson.dumps(body), headers=headers)
-        async with request as response:
-            content = await response.content.read(MAX_RESULT_BYTES)
-            text = content.decode("utf-8", "replace")
-            if response.status >= 400:
-                logger.warning("tool %s answered %d", tool.name, response.status)
-                return f"error: HTTP {response.status}: {text[:200]}"
-            return text
+    async def _read(self, webhook: Webhook, arguments: dict[str, Any], info: CallInfo) -> str:
+        """A request without effects: over connections that are kept, and again if a kept one was dead."""
+        if self._shared is None:
+            self._shared = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        session = self._shared
+        try:
+            async with asyncio.timeout(webhook.tool.timeout_ms / 1000):
+                try:
+                    return await webhook.call(session, arguments, info)
+                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                    return await webhook.call(session, arguments, info)
+        except TimeoutError:
+            return _failed(webhook, f"no answer within {webhook.tool.timeout_ms} ms")
+        except aiohttp.ClientError as error:
+            return _failed(webhook, _named(error))
 
-    def _substituted(self, value: str) -> str:
-        return _ENVIRONMENT.sub(lambda match: self._environ.get(match[1], ""), value)
+    async def _effect(self, webhook: Webhook, arguments: dict[str, Any], info: CallInfo) -> str:
+        """A request with effects: over a connection of its own, since a kept one may be dead already, and
+        then nobody could tell whether it arrived."""
+        if self._single is None:
+            connector = aiohttp.TCPConnector(force_close=True)
+            self._single = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        try:
+            async with asyncio.timeout(webhook.tool.timeout_ms / 1000):
+                return await webhook.call(self._single, arguments, info)
+        except aiohttp.ClientConnectorError as error:
+            return _failed(webhook, _named(error))
+        except TimeoutError:
+            return _failed(webhook, f"no answer within {webhook.tool.timeout_ms} ms; {UNCERTAIN}")
+        except aiohttp.ClientError as error:
+            return _failed(webhook, f"{_named(error)}; {UNCERTAIN}")
+
+    def _forget_oldest(self) -> None:
+        for key in [key for key, task in self._effects.items() if task.done()]:
+            if len(self._effects) < MAX_UNFETCHED:
+                return
+            del self._effects[key]
+
+
+def _failed(webhook: Webhook, problem: str) -> str:
+    logger.warning("tool %s failed: %s", webhook.tool.name, problem)
+    return f"error: {problem}"
+
+
+def _named(error: aiohttp.ClientError) -> str:
+    return str(error) or type(error).__name__
 
 
 def _arguments(call: ToolCall) -> dict[str, Any] | None:

@@ -15,10 +15,12 @@ from collections.abc import Callable
 import orjson
 
 from agent.clock import LoopClock
+from agent.events import CallListener
 from agent.lines import MediaLine, Slot
 from agent.plugins import TransportContext
 from agent.settings import Settings
-from tests.transports.twilio.fakes import FakeHost, FakeSlot, agent_file
+from tests.transports.fakes import FakeCall, FakeHost
+from tests.transports.twilio.fakes import agent_file
 from transports.twilio import Twilio
 from transports.twilio.media import MediaSession
 from transports.twilio.media_codec import MediaDecoder, MediaEncoder
@@ -45,7 +47,7 @@ def media_message() -> bytes:
     )
 
 
-class DeafCall:
+class DeafCall(FakeCall):
     """Hears everything, does nothing."""
 
     def hear(self, payload: bytes, timestamp_ms: float) -> None:
@@ -60,9 +62,9 @@ class BenchHost(FakeHost):
 
     line: MediaLine
 
-    def answer_media(self, line: MediaLine, slot: Slot | FakeSlot) -> DeafCall:  # type: ignore[override]
+    def answer_media(self, line: MediaLine, slot: Slot, events: CallListener | None = None) -> DeafCall:
         self.line = line
-        return DeafCall()
+        return DeafCall(line, slot)
 
 
 def show(name: str, work: Callable[[], object]) -> None:

@@ -6,11 +6,13 @@ to a callback straight from the parser, and frames are written straight to the t
 `bench/websocket.py` compares both ways in one run.
 """
 
+import asyncio
 import logging
 import struct
 from collections.abc import Callable
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp._websocket.models import WSMessageTextBytes
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp._websocket.writer import WebSocketWriter
 from aiohttp.http import WebSocketReader
@@ -29,16 +31,21 @@ MAX_UNSENT_BYTES = 256 * 1024
 """What may wait in our send buffer for a peer that does not read: over 20 s of G.711 in base64."""
 STALL_MS = 5_000
 """A peer whose buffer stays full this long is disconnected (pipecat 5796: 7.5 min of silence instead)."""
+PING_S = 20.0
+"""A ping after this long without a message, and half of it for the pong: a peer that is gone without a word
+is noticed within 30 s. Proxies cut idle connections after 60 s (nginx `proxy_read_timeout`)."""
+_CLOSE_ANSWER_S = 1.0
+"""Wait for the peer's half of the closing handshake."""
 
 
 class _DirectQueue(WebSocketDataQueue):
     """Hands text messages to `on_text` from within the parser; everything else goes the usual way."""
 
     def __init__(self, protocol: RequestHandler, limit: int, on_text: Callable[[bytes], None]) -> None:
-        super().__init__(protocol, limit, loop=protocol._loop)
+        super().__init__(protocol, limit, loop=asyncio.get_running_loop())
         self._on_text = on_text
 
-    def feed_data(self, data, size) -> None:  # type: ignore[no-untyped-def]
+    def feed_data(self, data: WSMessage | WSMessageTextBytes, size: int) -> None:
         if data.type is WSMsgType.TEXT:
             self._on_text(data.data)
         else:
@@ -49,12 +56,16 @@ class MediaWebSocket(web.WebSocketResponse):
     """A server-side WebSocket whose text messages arrive at `on_text` and whose sends never block.
 
     `on_text` is called synchronously with each message's bytes and must not raise.
-    `await run()` returns when the socket is closed by either side.
+    `await run()` returns when the socket is closed by either side; `await shut()` afterwards, in any case.
     """
 
     def __init__(self, clock: Clock, on_text: Callable[[bytes], None]) -> None:
         super().__init__(
-            compress=False, max_msg_size=_MAX_READ_BYTES, decode_text=False, heartbeat=20.0, timeout=1.0
+            compress=False,
+            max_msg_size=_MAX_READ_BYTES,
+            decode_text=False,
+            heartbeat=PING_S,
+            timeout=_CLOSE_ANSWER_S,
         )
         self._clock = clock
         self._on_text = on_text
@@ -63,7 +74,7 @@ class MediaWebSocket(web.WebSocketResponse):
         """Messages not sent because the peer did not read."""
 
     def _post_start(self, request: web.BaseRequest, protocol: str | None, writer: WebSocketWriter) -> None:
-        # As aiohttp does it, with our queue: a protocol takes only one parser, so it cannot be replaced later.
+        # As aiohttp does it, with our queue: a protocol takes one parser only, it cannot be replaced later.
         self._ws_protocol = protocol
         self._writer = writer
         self._reset_heartbeat()
@@ -72,14 +83,27 @@ class MediaWebSocket(web.WebSocketResponse):
         request.protocol.set_parser(self._parser, data_received_cb=self._on_data_received)
         request.protocol.keep_alive(False)
 
-    async def run(self) -> int:
-        """Answer pings and wait for the end. Returns the close code (1006 if the peer just went)."""
+    async def run(self, on_bad: Callable[[str, str], None]) -> int:
+        """Answer pings and wait for the end. May be cancelled; may then be called again.
+
+        Returns the code of the peer's close frame, or 1006 if the connection went without one: aiohttp's own
+        `close_code` says 1000 for a bare end of file, as if the peer had said goodbye.
+        `on_bad(kind, detail)` hears of what no platform sends: `binary` messages (dropped), `websocket` for
+        frames against RFC 6455 and `no_pong` for a peer that has fallen silent (both end the socket).
+        """
         while True:
             message = await self.receive()
-            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
-                return self.close_code or WSCloseCode.ABNORMAL_CLOSURE
-            # Binary frames are not part of any platform's protocol here.
-            logger.debug("ignored a %s message", message.type)
+            match message.type:
+                case WSMsgType.CLOSE:
+                    # A close frame without a code is a goodbye too (RFC 6455 7.1.5).
+                    return int(message.data or WSCloseCode.OK)
+                case WSMsgType.CLOSING | WSMsgType.CLOSED:
+                    return int(WSCloseCode.ABNORMAL_CLOSURE)
+                case WSMsgType.ERROR:
+                    on_bad(*_complaint(message.data))
+                    return int(WSCloseCode.ABNORMAL_CLOSURE)
+                case _:
+                    on_bad("binary", f"a {message.type.name} message")
 
     def send_text(self, message: bytes) -> bool:
         """Write one text message. False if it was dropped because the peer is gone or does not read."""
@@ -103,6 +127,22 @@ class MediaWebSocket(web.WebSocketResponse):
         transport.write(header + message)
         return True
 
+    async def shut(self, code: int, reason: bytes, deadline_s: float) -> None:
+        """Close with a handshake if the peer takes part in it; cut the connection if not. Idempotent.
+
+        Returns within `deadline_s`. What the peer has not read by then is thrown away: a transport that is
+        closed with unsent bytes would keep them, and its file descriptor, for as long as the peer likes.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self.close(code=code, message=reason)
+        except TimeoutError:
+            # The peer does not even read the close frame.
+            self.abort()
+        writer = self._writer
+        if writer is not None and writer.transport is not None and writer.transport.get_write_buffer_size():
+            self.abort()
+
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
         if self._writer is not None and self._writer.transport is not None:
@@ -115,3 +155,12 @@ class MediaWebSocket(web.WebSocketResponse):
         elif now_ms - self._blocked_since_ms > STALL_MS:
             logger.warning("peer has not read for %d ms: disconnecting", STALL_MS)
             self.abort()
+
+
+def _complaint(error: object) -> tuple[str, str]:
+    """Kind and detail of an error that ended the socket."""
+    if isinstance(error, TimeoutError):
+        return "no_pong", "no answer to a ping"
+    if isinstance(error, WebSocketError):
+        return "websocket", f"{int(error.code)} {error}"
+    return "websocket", type(error).__name__

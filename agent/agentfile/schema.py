@@ -16,6 +16,9 @@ LocalizedPhrases = dict[str, list[str]]
 
 Text = Annotated[str, Field(min_length=1)]
 
+ToolName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
+"""What every model service takes as a function's name."""
+
 
 class Model(BaseModel):
     """Base of all sections: unknown keys are mistakes."""
@@ -92,7 +95,7 @@ class EndCallTool(Model):
     """Lets the agent hang up after its goodbye was heard."""
 
     kind: Literal["end_call"]
-    name: Text = "end_call"
+    name: ToolName = "end_call"
     description: Text = "End the call after saying goodbye."
     ask: LocalizedPhrases = {}
     """What a caller says to end the call (used by the embedded responder and its recogniser)."""
@@ -102,7 +105,7 @@ class TransferCallTool(Model):
     """Lets the agent hand the caller to a person."""
 
     kind: Literal["transfer_call"]
-    name: Text = "transfer_call"
+    name: ToolName = "transfer_call"
     description: Text = "Hand the caller over to a person."
     targets: Annotated[dict[str, str], Field(min_length=1)]
     """Name to E.164 number or SIP URI; the first is the default."""
@@ -110,12 +113,15 @@ class TransferCallTool(Model):
 
 
 class WebhookTool(Model):
-    """Calls an HTTP endpoint of the agent's owner with JSON arguments; its JSON or text answer goes to the model."""
+    """Calls an HTTP endpoint of the agent's owner with JSON arguments.
+
+    Its JSON or text answer goes to the model.
+    """
 
     kind: Literal["webhook"]
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]{0,63}$")]
+    name: ToolName
     description: Text
-    url: Annotated[str, Field(pattern=r"^https?://")]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+\S*$")]
     method: Literal["GET", "POST"] = "POST"
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
     """JSON schema of the arguments."""
@@ -150,7 +156,8 @@ class Providers(Model):
     tts: Annotated[list[ProviderChoice], Field(min_length=1)] = [ProviderChoice(provider="embedded")]
 
 
-Ms = Annotated[int, Field(ge=0, le=600_000)]
+Ms = Annotated[int, Field(ge=100, le=600_000)]
+"""A bound on a wait. Below 100 ms no service answers, so every call would fail."""
 
 
 class Turns(Model):
@@ -187,7 +194,7 @@ class Limits(Model):
     llm_first_token_ms: Ms = 5_000
     tts_first_audio_ms: Ms = 3_000
     stt_open_ms: Ms = 3_000
-    stt_final_ms: Ms = 800
+    stt_final_ms: Annotated[int, Field(ge=0, le=600_000)] = 800
     """Longest wait for the final transcript after the end of speech; then the partial is used."""
 
 

@@ -59,13 +59,16 @@ class _G722:
 
     def __init__(self) -> None:
         self._codec = G722(16_000, _G722_BIT_RATE)
+        self._odd = b""  # G.722 codes samples in pairs: one without its neighbour waits for the next call
 
     def decode(self, payload: bytes) -> bytes:
         return np.asarray(self._codec.decode(payload), dtype="<i2").tobytes()
 
     def encode(self, pcm: bytes) -> bytes:
-        samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], dtype="<i2")
-        return bytes(self._codec.encode(samples))
+        pcm = self._odd + pcm[: len(pcm) // 2 * 2]
+        whole = len(pcm) // 4 * 4
+        self._odd = pcm[whole:]
+        return bytes(self._codec.encode(np.frombuffer(pcm[:whole], dtype="<i2")))
 
 
 def make_decoder(audio: AudioFormat) -> Decoder:

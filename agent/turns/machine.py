@@ -116,6 +116,7 @@ TRANSITIONS: dict[tuple[State, Event], Step] = {
     (_S.YIELDED, _E.WORDS): Step(_S.HEARING, _A.CANCEL),
     (_S.YIELDED, _E.QUIET): Step(_S.SPEAKING, _A.RESUME),
     (_S.YIELDED, _E.ENDPOINT): Step(_S.REPLYING, _A.REPLACE),
+    (_S.YIELDED, _E.DONE): Step(_S.IDLE, _A.REST),
     **{(state, _E.END): Step(_S.ENDED, _A.STOP) for state in _S if state is not _S.ENDED},
 }
 

@@ -16,10 +16,16 @@ from agent.clock import Clock
 RINGING = "ringing"
 ANSWERED = "answered"
 ENDED = "ended"
-REQUIRED = {"reject": "cause", "transfer": "to", "send_dtmf": "digits", "streaming_start": "stream_url"}
+REQUIRED = {
+    "reject": "cause",
+    "send_dtmf": "digits",
+    "speak": "payload",
+    "streaming_start": "stream_url",
+    "transfer": "to",
+}
 """Fields without which a command is 422."""
 COMMANDS = frozenset(("answer", "hangup", *REQUIRED))
-_NEEDS_ANSWER = frozenset(("streaming_start", "send_dtmf"))
+_NEEDS_ANSWER = frozenset(("speak", "streaming_start", "send_dtmf"))
 _CODECS = frozenset(("PCMU", "PCMA", "G722", "OPUS", "AMR-WB", "L16"))
 
 
@@ -35,14 +41,15 @@ class Command:
 class TelnyxRestSimulator:
     """The API of one account. `async with` it: listens on entry.
 
-    `calls` maps call_control_ids to `RINGING`, `ANSWERED` or `ENDED`. A command on an id that is not there is
-    answered 404, on a call that has ended 422 with code 90018. A command_id that came before for the same
-    call is answered ok and not done again. `delay_ms` holds every answer back; `failures` holds statuses with
-    which the next commands are answered instead.
+    `calls` maps call_control_ids to `RINGING`, `ANSWERED` or `ENDED`; `unknown` is the state of ids that are
+    not there. A command on an id without a state is answered 404, on a call that has ended 422 with code
+    90018. A command_id that came before for the same call is answered ok and not done again. `delay_ms` holds
+    every answer back; `failures` holds statuses with which the next commands are answered instead.
     """
 
     def __init__(self, api_key: str, clock: Clock) -> None:
         self.calls: dict[str, str] = {}
+        self.unknown: str | None = None
         self.commands: list[Command] = []
         self.refused: list[tuple[int, str]] = []
         """Status and error code answered, in order."""
@@ -86,7 +93,7 @@ class TelnyxRestSimulator:
         fields = await _json_object(request)
         if fields is None:
             return self._error(400, "10015", "Bad Request")
-        state = self.calls.get(call_id)
+        state = self.calls.get(call_id, self.unknown)
         if state is None or name not in COMMANDS:
             return self._error(404, "10005", "Resource not found")
         command_id = str(fields.get("command_id", ""))

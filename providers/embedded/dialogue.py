@@ -4,148 +4,226 @@ Nothing is remembered between turns: the caller's and the agent's messages say i
 or one whose last reply was cut off, goes on where the caller believes it is.
 """
 
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.agentfile.schema import Dialogue, DialogueSlot
-from agent.providers import Message, Role
-from providers.embedded.answers import is_cancel, parse, yes_or_no
-from providers.embedded.matching import Matcher, words
+from providers.embedded.answers import Value, is_cancel, parse, spoken, yes_or_no
+from providers.embedded.intents import Heard, Intent, Kind
+from providers.embedded.lexicon import lexicon, spread, words
+from providers.embedded.numerals import digits_in
 
 MAX_MISSES = 2
 """Answers not understood in a row until the agent offers something else."""
+_ASKING = frozenset(
+    "what where when who how why which is are do does can could will que donde cuando quien como por cual hay "
+    "tienen puedo pueden".split()
+)
+_SOFT = frozenset(
+    "about work possible available free good fine okay come go anything something time day morning afternoon "
+    "evening oclock clock half past quarter noon appointment suit suits do make put change bien venir ir algo "
+    "libre posible hora dia cita tarde media cuarto".split()
+)
+"""Words of a question that is an answer: "How about Tuesday?", "Could I come at ten?"."""
+_NOTHING = frozenset(("nothing", "nada"))
+
+Understand = Callable[[str, str], Heard]
+"""(text, language): what a caller's turn is about."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """An open dialogue."""
+    """An open dialogue, as the caller's last turn left it."""
 
     dialogue: Dialogue
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    partial: str = ""
+    """Digits of the open slot that came so far."""
     misses: int = 0
-    confirming: bool = False
+    changing: bool = False
+    """The caller said no to what was read back, and not yet what is wrong."""
     confirmed: bool = False
     cancelled: bool = False
     understood: bool = True
-    """The last caller's turn fitted what was asked."""
+    """The caller's last turn fitted what was asked, or was a question of its own."""
+    stranger: bool = False
+    """It was a question that nothing here answers."""
+    asides: tuple[Intent, ...] = ()
+    """What the caller wanted besides."""
 
     @property
     def open_slot(self) -> DialogueSlot | None:
         """What to ask next; None when everything is known."""
-        for slot in self.dialogue.slots:
-            if slot.name not in self.values:
-                return slot
-        return None
+        return next((slot for slot in self.dialogue.slots if slot.name not in self.values), None)
+
+    def read_back(self, text: str, language: str) -> str:
+        """`text` with `{slot}` replaced by what is known."""
+        slots = {slot.name: slot for slot in self.dialogue.slots}
+
+        def said(match: re.Match[str]) -> str:
+            name = match[1]
+            return spoken(slots[name], self.values[name], language) if name in self.values else match[0]
+
+        return re.sub(r"\{([^{}]*)\}", said, text)
 
     def question(self, language: str) -> str:
-        """The next thing to say."""
+        """The next thing to ask."""
         slot = self.open_slot
-        if slot is not None:
-            return slot.ask[language]
-        return fill(self.dialogue.confirm[language], self.values)
-
-
-def fill(text: str, values: dict[str, str]) -> str:
-    """`text` with `{slot}` replaced."""
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
-
-
-def start_matcher(dialogues: list[Dialogue]) -> Matcher:
-    """Finds the dialogue that a caller's sentence starts."""
-    return Matcher(
-        (
-            (dialogue.id, phrase)
-            for dialogue in dialogues
-            for phrases in dialogue.start.values()
-            for phrase in phrases
-        ),
-        days_matter=False,
-    )
+        return slot.ask[language] if slot else self.read_back(self.dialogue.confirm[language], language)
 
 
 def follow(
-    dialogues: list[Dialogue], starts: Matcher, messages: tuple[Message, ...], language: str
+    dialogues: Mapping[str, Dialogue], understand: Understand, turns: Iterable[str], language: str
 ) -> Progress | None:
-    """The dialogue that is open after the caller's last message, or that this message completed."""
-    by_id = {dialogue.id: dialogue for dialogue in dialogues}
+    """The dialogue that is open after the last of the caller's turns, or that this one completed."""
     progress: Progress | None = None
-    last = len(messages) - 1
-    for index, message in enumerate(messages):
-        if message.role is Role.ASSISTANT and progress is not None:
-            progress.confirming = progress.open_slot is None
-        if message.role is not Role.USER:
-            continue
-        if progress is not None and (progress.confirmed or progress.cancelled):
+    for text in turns:
+        if progress is not None and (
+            progress.confirmed or progress.cancelled or progress.misses > MAX_MISSES
+        ):
             progress = None
-        if progress is None:
-            found = starts.best(message.content)
-            if found:
-                progress = Progress(by_id[found[0].key])
-                _volunteered(progress, message.content, language)
-        else:
-            _answer(progress, message.content, language)
-            if progress.misses > MAX_MISSES and index != last:
-                progress = None
+        heard = understand(text, language)
+        if progress is not None:
+            _answer(progress, text, heard, language)
+            continue
+        start = heard.first(Kind.START)
+        if start is not None:
+            others = tuple(intent for intent in heard.intents if intent is not start)
+            progress = Progress(dialogues[start.id], asides=others)
+            _volunteer(progress, text, language)
     return progress
 
 
-def _answer(progress: Progress, text: str, language: str) -> None:
-    progress.understood = True
+def _answer(progress: Progress, text: str, heard: Heard, language: str) -> None:
+    progress.understood, progress.stranger = True, False
+    progress.asides = tuple(intent for intent in heard.intents if intent.kind is not Kind.START)
     if is_cancel(text, language):
         progress.cancelled = True
         return
-    slot = progress.open_slot
-    if slot is not None:
-        value = parse(slot, text, language)
-        if value is None:
-            progress.understood = False
-            progress.misses += 1
-        else:
-            progress.values[slot.name] = value
-            progress.misses = 0
+    if heard.intents:
+        # What is left beside a question may still be the answer: "Tuesday, and where can I park?".
+        text = text if heard.first(Kind.START) else heard.rest
+        if not spread(text):
+            return
+    if _asks_something_else(progress, text, language):
+        progress.stranger = True
         return
-    answer = yes_or_no(text, language)
-    corrected = _correct(progress, text, language)
-    if answer is True and not corrected:
-        progress.confirmed = True
-    elif answer is False and not corrected:
-        progress.cancelled = True
-    elif not corrected:
+    slot = progress.open_slot
+    taken = _confirm(progress, text, language) if slot is None else _fill(progress, slot, text, language)
+    if taken:
+        progress.misses = 0
+    elif not heard.intents:
         progress.understood = False
         progress.misses += 1
 
 
-def _correct(progress: Progress, text: str, language: str) -> bool:
-    """ "No, on Friday": a new value instead of the old one."""
-    for slot in progress.dialogue.slots:
-        if slot.kind in ("yes_no", "name", "text", "number"):
-            continue
-        value = parse(slot, text, language)
-        if value is not None and value != progress.values.get(slot.name):
-            progress.values[slot.name] = value
-            progress.misses = 0
+def _fill(progress: Progress, slot: DialogueSlot, text: str, language: str) -> bool:
+    """The answer to an open question. True if something was taken from it."""
+    value = parse(slot, text, language)
+    if value is None and slot.kind == "digits" and slot.digits:
+        value = _dictated(progress, slot.digits, text, language)
+        if value is None and progress.partial:
             return True
+    if value is None:
+        return _correct(progress, text, language, sure=True) or _volunteer(progress, text, language)
+    progress.values[slot.name] = value
+    progress.partial = ""
+    if slot.kind not in ("name", "text", "email"):
+        _correct(progress, text, language, sure=True, but=slot.name)
+        _volunteer(progress, text, language)
+    return True
+
+
+def _dictated(progress: Progress, wanted: int, text: str, language: str) -> str | None:
+    """Digits in groups with pauses between: kept until there are enough. Too many: begun anew."""
+    digits = digits_in(text, language)
+    if not digits:
+        return None
+    together = progress.partial + digits
+    if len(together) == wanted:
+        return together
+    progress.partial = together if len(together) < wanted else ""
+    return None
+
+
+def _confirm(progress: Progress, text: str, language: str) -> bool:
+    """The answer to what was read back."""
+    changing, progress.changing = progress.changing, False
+    answer = yes_or_no(text, language)
+    if _correct(progress, text, language, sure=answer is not False and not changing):
+        return True
+    if (answer is not True or changing) and _reopen(progress, text, language):
+        return True
+    if changing and _NOTHING & set(words(text)):
+        return True
+    if answer is False:
+        progress.cancelled, progress.changing = changing, not changing
+        return True
+    if answer is True:
+        progress.confirmed, progress.changing = not changing, changing
+        return True
+    progress.changing = changing
     return False
 
 
-def _volunteered(progress: Progress, text: str, language: str) -> None:
-    """ "I want to book a check up on Monday" answers two questions before they are asked."""
-    if len(words(text)) < 4:
-        return
+def _correct(progress: Progress, text: str, language: str, *, sure: bool, but: str = "") -> bool:
+    """ "No, on Friday": a new value instead of an old one. `sure`: only what cannot be meant otherwise."""
+    changed = False
     for slot in progress.dialogue.slots:
-        if slot.kind in ("choice", "weekday"):
-            value = _in_full(slot, text, language)
+        if slot.name not in progress.values or slot.name == but:
+            continue
+        value = parse(slot, text, language, asked=False)
+        if value is None and slot.kind == "time" and not sure and not changed:
+            value = parse(slot, text, language)
+        if value is not None and value != progress.values[slot.name]:
+            progress.values[slot.name] = value
+            changed = True
+    return changed
+
+
+def _reopen(progress: Progress, text: str, language: str) -> bool:
+    """ "The day is wrong": the slot that was named is asked for again."""
+    said = _content(text, language)
+    fits = [
+        (
+            len(said & (_content(slot.ask[language], language) | set(words(slot.name.replace("_", " "))))),
+            slot.name,
+        )
+        for slot in progress.dialogue.slots
+    ]
+    best, name = max(fits)
+    if best == 0 or sum(count == best for count, _ in fits) > 1:
+        return False
+    del progress.values[name]
+    return True
+
+
+def _volunteer(progress: Progress, text: str, language: str) -> bool:
+    """ "I want to book a check up on Monday" answers two questions before they are asked."""
+    taken = False
+    for slot in progress.dialogue.slots:
+        if slot.name not in progress.values and slot.kind in ("choice", "weekday", "date", "time", "digits"):
+            value = parse(slot, text, language, asked=False)
             if value is not None:
                 progress.values[slot.name] = value
+                taken = True
+    return taken
 
 
-def _in_full(slot: DialogueSlot, text: str, language: str) -> str | None:
-    if slot.kind != "choice":
-        return parse(slot, text, language)
-    said = set(words(text))
-    for choice in (slot.choices or {}).get(language, []):
-        content = [word for word in words(choice) if len(word) > 2]
-        if content and all(word in said for word in content):
-            return choice
-    return None
+def _asks_something_else(progress: Progress, text: str, language: str) -> bool:
+    """A question of the caller's own, with more in it than an answer has: "Do you have wheelchairs on Monday?"."""
+    slot = progress.open_slot
+    said = spread(text)
+    if not said or said[0] not in _ASKING or (slot is not None and slot.kind in ("name", "text", "email")):
+        return False
+    tables = lexicon(language)
+    known = _SOFT | tables.light | tables.courtesy | tables.numbers | set(tables.days) | tables.when
+    known |= {word for each in progress.dialogue.slots for choice in (each.choices or {}).get(language, [])
+              for word in spread(choice)}  # fmt: skip
+    return sum(word not in known and not word.isdecimal() for word in said) >= 2
+
+
+def _content(text: str, language: str) -> set[str]:
+    tables = lexicon(language)
+    return {word for word in spread(text) if word not in tables.light and word not in tables.courtesy}

@@ -1,22 +1,14 @@
 """How a word sounds to the recogniser: phones of the CMU dictionary (ARPABET without stress).
 
-First the CMU dictionary that ships with pocketsphinx; a word that is not in it, or is not English, is asked
-of espeak-ng and its IPA mapped onto the nearest English phones. A word that neither can say is given up.
+The CMU dictionary that ships with pocketsphinx knows American English. How the British say a word, and what a
+name or a word of another language sounds like, is asked of espeak-ng, and its IPA mapped onto the nearest
+English phones.
 """
 
 import ctypes
 import re
-from collections.abc import Iterable
-from pathlib import Path
 
 import espeakng_loader
-
-PHONES = (
-    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY",
-    "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z",
-    "ZH",
-)  # fmt: skip
-"""The acoustic model's context-independent phones, silence and noise left out."""
 
 # espeak_ng.h: AUDIO_OUTPUT_SYNCHRONOUS, espeakCHARS_UTF8, espeakPHONEMES_IPA.
 _OUTPUT_SYNCHRONOUS = 2
@@ -77,16 +69,3 @@ def arpabet(ipa: str) -> str | None:
         else:
             return None
     return " ".join(found) or None
-
-
-def dictionary(path: Path, words: Iterable[str]) -> dict[str, list[str]]:
-    """All pronunciations of those `words` that are in the CMU dictionary file at `path`."""
-    wanted = set(words)
-    found: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            head, _, phones = line.strip().partition(" ")
-            word = head.partition("(")[0]
-            if word in wanted:
-                found.setdefault(word, []).append(phones.strip())
-    return found

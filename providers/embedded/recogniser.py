@@ -6,128 +6,83 @@ in length-prefixed messages (`providers.embedded.messages`); it ends when its st
 """
 
 import sys
+import traceback
 from collections import deque
 from typing import BinaryIO
 
-import numpy as np
 import orjson
-import soxr
-from pocketsphinx import Config, Decoder
 
 from agent.audio.vad import SpeechGate, VoiceDetector
-from providers.embedded.jsgf import make_grammar
+from providers.embedded.decoders import Decoders, PreparedDecoder
+from providers.embedded.front_end import FrontEnd, gain
 from providers.embedded.messages import AUDIO, CLOSE, FINALIZE, OPEN, pack, read
 
-MODEL_HZ = 16_000
-"""Rate of the stock en-us model."""
 PRE_ROLL_FRAMES = 15
 """300 ms before the first voiced frame: a whole unvoiced consonant and some silence for the decoder."""
-TAIL_FRAMES = 25
-"""500 ms of silence go to the decoder; the rest of a pause would only cost time."""
+TAIL_FRAMES = 6
+"""120 ms of silence end an utterance for the decoder, which then works out the words while the caller's silence
+is still being waited for; if the caller goes on, it starts again from the utterance's first frame."""
+LEVEL_FRAMES = 10
+"""Voiced frames until the speech's level is known well enough to start decoding."""
 PARTIAL_FRAMES = 12
 """A partial transcript every 240 ms of speech."""
-MAX_DECODERS = 8
-"""Utterances decoded at once; the model takes about 40 MB for each. More wait, and catch up at 100 x."""
-
-
-class Decoders:
-    """A few decoders that calls borrow for an utterance each."""
-
-    def __init__(self) -> None:
-        self._idle: list[Decoder] = []
-        self._made = 0
-        self._grammars: dict[tuple[str, ...], str] = {}
-
-    def borrow(self, phrases: tuple[str, ...]) -> Decoder | None:
-        """A decoder set to the phrases' grammar; None while all are out."""
-        decoder = self._idle.pop() if self._idle else self._make()
-        if decoder is None:
-            return None
-        name = str(hash(phrases))
-        if name not in decoder.known:
-            grammar, _ = make_grammar(phrases, lambda word: decoder.lookup_word(word) is not None)
-            decoder.add_jsgf_string(name, grammar)
-            decoder.known.add(name)
-        decoder.activate_search(name)
-        return decoder
-
-    def give_back(self, decoder: Decoder) -> None:
-        self._idle.append(decoder)
-
-    def _make(self) -> Decoder | None:
-        if self._made == MAX_DECODERS:
-            return None
-        self._made += 1
-        return _KnowingDecoder(Config(samprate=MODEL_HZ, lm=None, cmn="batch", loglevel="FATAL"))
-
-
-class _KnowingDecoder(Decoder):  # type: ignore[misc]  # no stubs
-    """A decoder that remembers which grammars it has."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.known: set[str] = set()
+MAX_FRAMES = 50 * 60
+"""A minute: what a caller said before that is forgotten."""
+LEVEL_CHANGED = 2.0
+"""Decoding starts anew at the end if the level turned out to be that much off."""
 
 
 class Stream:
     """One call."""
 
-    def __init__(self, decoders: Decoders, rate_hz: int, phrases: tuple[str, ...]) -> None:
+    def __init__(self, decoders: Decoders, rate_hz: int, language: str, phrases: tuple[str, ...]) -> None:
         self._decoders = decoders
-        self._phrases = phrases
         self._rate_hz = rate_hz
-        self._frame = rate_hz // 50 * 2
+        self._language = language
+        self._phrases = phrases
+        self._frame_bytes = rate_hz // 50 * 2
         self._rest = b""
         self._vad = VoiceDetector(rate_hz)
         self._gate = SpeechGate(40.0, 100.0, 200.0)
         self._before: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
-        self._speech: list[bytes] = []
-        self._whole = bytearray()
-        self._resampler: soxr.ResampleStream | None = None
-        self._decoder: Decoder | None = None
+        # The utterance: frames from just before the first voice to the last; and what is known about it.
+        self._frames: deque[bytes] = deque(maxlen=MAX_FRAMES)
         self._silent = 0
         self._voiced = 0
-        self._since_partial = 0
+        self._decoder: PreparedDecoder | None = None
+        self._front_end: FrontEnd | None = None
+        self._gain = 1.0
+        self._decoded = 0
         self._partial = ""
+        self._partial_at = 0
+        self._result: tuple[str, float] | None = None
 
     def audio(self, pcm: bytes) -> str | None:
         """More audio. A new partial transcript, if there is one."""
         pcm = self._rest + pcm
-        whole = len(pcm) - len(pcm) % self._frame
-        for start in range(0, whole, self._frame):
-            self._hear(pcm[start : start + self._frame])
+        whole = len(pcm) - len(pcm) % self._frame_bytes
+        for start in range(0, whole, self._frame_bytes):
+            self._hear(pcm[start : start + self._frame_bytes])
         self._rest = pcm[whole:]
-        return self._decode()
+        if self._voiced < LEVEL_FRAMES or self._result is not None:
+            return None
+        if self._silent >= TAIL_FRAMES:
+            self._finish()
+            return None
+        return self._new_partial() if self._decode() else None
 
     def finalize(self) -> tuple[str, float]:
         """Words and confidence of what was heard since the last time."""
-        text, confidence = "", 0.0
+        result = ("", 0.0)
         if self._voiced:
-            while self._decoder is None and not self._begin():
-                return "", 0.0
-            self._decode()
-            decoder = self._decoder
-            assert decoder is not None
-            self._process(decoder, b"", last=True)
-            decoder.end_utt()
-            # The partials were decoded with a running mean of the channel; the whole utterance, with its own
-            # mean, comes out right more often and takes some 50 ms.
-            decoder.start_utt()
-            decoder.process_raw(bytes(self._whole), no_search=False, full_utt=True)
-            before = decoder.hyp()
-            decoder.end_utt()
-            # A path that ends a sentence is sure; one that was cut short is the best there is.
-            hypothesis = decoder.hyp()
-            text = hypothesis.hypstr if hypothesis else ""
-            confidence = 1.0 if text else 0.5
-            text = text or (before.hypstr if before else "")
+            if self._result is None:
+                self._finish()
+            result = self._result or result
         self._reset()
-        return text, confidence
+        return result
 
     def close(self) -> None:
         """Give the decoder back."""
-        if self._decoder is not None:
-            self._decoder.end_utt()
         self._reset()
 
     def _hear(self, frame: bytes) -> None:
@@ -135,62 +90,88 @@ class Stream:
         self._gate.update(voiced)
         if self._gate.speaking:
             if not self._voiced:
-                self._speech.extend(self._before)
+                self._frames.extend(self._before)
                 self._before.clear()
-            self._speech.append(frame)
+            self._frames.append(frame)
             self._voiced += voiced
             self._silent = 0
-        elif self._voiced and self._silent < TAIL_FRAMES:
+            if self._result is not None:
+                self._rewind()
+        elif self._voiced:
             self._silent += 1
-            self._speech.append(frame)
+            if self._silent <= TAIL_FRAMES:
+                self._frames.append(frame)
+            else:
+                self._before.append(frame)
         else:
             self._before.append(frame)
 
-    def _begin(self) -> bool:
-        self._decoder = self._decoders.borrow(self._phrases)
+    def _rewind(self) -> None:
+        """The utterance goes on after all: decode it as a whole."""
+        self._frames.extend(self._before)
+        self._before.clear()
+        self._result = None
+        self._decoded = 0
+
+    def _decode(self) -> bool:
+        """Let the decoder catch up with the frames. False if none is free."""
         if self._decoder is None:
-            return False
-        self._resampler = soxr.ResampleStream(self._rate_hz, MODEL_HZ, 1, dtype="int16", quality="MQ")
-        self._decoder.start_utt()
+            self._decoder = self._decoders.borrow(self._rate_hz, self._language, self._phrases)
+            if self._decoder is None:
+                return False
+        decoder = self._decoder.decoder
+        if self._decoded == 0:
+            self._gain = gain(b"".join(self._frames))
+            self._front_end = FrontEnd(self._rate_hz, self._gain)
+            decoder.set_cmn(self._decoder.mean)
+            decoder.start_utt()
+        new = list(self._frames)[self._decoded :]
+        self._decoded += len(new)
+        if new:
+            self._feed(b"".join(new))
         return True
 
-    def _decode(self) -> str | None:
-        if not self._speech or (self._decoder is None and not self._begin()):
+    def _feed(self, pcm: bytes, *, last: bool = False) -> None:
+        assert self._decoder is not None
+        assert self._front_end is not None
+        audio = self._front_end.convert(pcm, last=last)
+        if audio:
+            self._decoder.decoder.process_raw(audio, no_search=False, full_utt=False)
+
+    def _finish(self) -> None:
+        if not self._decode():
+            return
+        assert self._decoder is not None
+        factor = gain(b"".join(self._frames)) / self._gain
+        if not 1 / LEVEL_CHANGED <= factor <= LEVEL_CHANGED:
+            self._decoder.decoder.end_utt()
+            self._decoded = 0
+            self._decode()
+        self._feed(b"", last=True)
+        self._decoder.decoder.end_utt()
+        self._result = self._decoder.result()
+
+    def _new_partial(self) -> str | None:
+        if self._decoded - self._partial_at < PARTIAL_FRAMES:
             return None
-        decoder = self._decoder
-        assert decoder is not None
-        speech, self._speech = self._speech, []
-        self._process(decoder, b"".join(speech), last=False)
-        self._since_partial += len(speech)
-        if self._since_partial < PARTIAL_FRAMES:
-            return None
-        self._since_partial = 0
-        hypothesis = decoder.hyp()
-        text = hypothesis.hypstr if hypothesis else ""
+        assert self._decoder is not None
+        self._partial_at = self._decoded
+        text, _ = self._decoder.result()
         if not text or text == self._partial:
             return None
         self._partial = text
         return text
 
-    def _process(self, decoder: Decoder, pcm: bytes, *, last: bool) -> None:
-        if self._rate_hz == MODEL_HZ:
-            audio = pcm
-        else:
-            assert self._resampler is not None
-            samples = np.frombuffer(pcm, dtype="<i2")
-            audio = self._resampler.resample_chunk(samples, last=last).tobytes()
-        if audio:
-            self._whole += audio
-            decoder.process_raw(audio, no_search=False, full_utt=False)
-
     def _reset(self) -> None:
         if self._decoder is not None:
-            self._decoders.give_back(self._decoder)
+            if self._decoded and self._result is None:
+                self._decoder.decoder.end_utt()
+            self._decoders.give_back(self._rate_hz, self._decoder)
             self._decoder = None
-        self._speech.clear()
-        self._whole.clear()
-        self._voiced = self._silent = self._since_partial = 0
+        self._frames.clear()
+        self._voiced = self._silent = self._decoded = self._partial_at = 0
         self._partial = ""
+        self._result = None
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -201,27 +182,42 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         kind, number, body = message
         if kind == OPEN:
             request = orjson.loads(body)
-            phrases = tuple(request["phrases"])
+            rate_hz, language, phrases = request["rate_hz"], request["language"], tuple(request["phrases"])
             if number:
-                streams[number] = Stream(decoders, request["rate_hz"], phrases)
+                streams[number] = Stream(decoders, rate_hz, language, phrases)
             else:
-                # Warm-up: load the model and compile the grammar before anybody waits for it.
-                decoder = decoders.borrow(phrases)
+                # Warm-up: load the model and make the grammar before anybody waits for it.
+                decoder = decoders.borrow(rate_hz, language, phrases)
                 if decoder is not None:
-                    decoders.give_back(decoder)
+                    decoders.give_back(rate_hz, decoder)
                 _write(sink, OPEN, 0, b"{}")
         elif (stream := streams.get(number)) is None:
             continue
-        elif kind == AUDIO:
-            partial = stream.audio(body)
-            if partial is not None:
-                _write(sink, AUDIO, number, orjson.dumps({"text": partial}))
-        elif kind == FINALIZE:
-            text, confidence = stream.finalize()
-            _write(sink, FINALIZE, number, orjson.dumps({"text": text, "confidence": confidence}))
-        elif kind == CLOSE:
-            stream.close()
-            del streams[number]
+        else:
+            try:
+                answer = _answered(stream, kind, body)
+            except Exception as error:  # one call's fault must not silence the others
+                traceback.print_exc()
+                del streams[number]
+                answer = {"error": f"{type(error).__name__}: {error}"}
+                kind = CLOSE
+            if answer is not None:
+                _write(sink, kind, number, orjson.dumps(answer))
+            elif kind == CLOSE:
+                del streams[number]
+
+
+def _answered(stream: Stream, kind: int, body: bytes) -> dict[str, object] | None:
+    """What a message to a stream calls for."""
+    if kind == AUDIO:
+        partial = stream.audio(body)
+        return None if partial is None else {"text": partial}
+    if kind == FINALIZE:
+        text, confidence = stream.finalize()
+        return {"text": text, "confidence": confidence}
+    if kind == CLOSE:
+        stream.close()
+    return None
 
 
 def _write(sink: BinaryIO, kind: int, number: int, body: bytes) -> None:

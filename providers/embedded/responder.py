@@ -5,7 +5,7 @@ under a millisecond, and says honestly when it does not know.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import orjson
 
@@ -20,35 +20,16 @@ from agent.providers import (
     TextDelta,
     ToolCall,
 )
-from providers.embedded.answers import primary, yes_or_no
-from providers.embedded.dialogue import MAX_MISSES, Progress, fill, follow, start_matcher
-from providers.embedded.matching import Matcher, words
+from providers.embedded.answers import yes_or_no
+from providers.embedded.dialogue import MAX_MISSES, Progress, follow
+from providers.embedded.intents import Heard, Intent, Intents, Kind
+from providers.embedded.lexicon import primary, words
+from providers.embedded.talk import ELSE, SMALL_TALK, short
 
-_SMALL_TALK: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
-    "en": {
-        "greeting": (("hello", "hi", "hi there", "good morning", "good afternoon"), "Hello! How can I help you?"),
-        "thanks": (("thank you", "thanks", "thank you very much", "great thank you"), "You are welcome. Is there anything else?"),
-        "repeat": (("repeat that please", "say that again please", "pardon", "what did you say", "can you repeat that"), ""),
-        "help": (("what can you do", "help", "what can i ask"), "You can ask me about us, or I can help you with a booking."),
-    },
-    "es": {
-        "greeting": (("hola", "buenos días", "buenas tardes"), "¡Hola! ¿En qué puedo ayudarle?"),
-        "thanks": (("gracias", "muchas gracias"), "De nada. ¿Desea algo más?"),
-        "repeat": (("repita por favor", "cómo dice", "puede repetir"), ""),
-        "help": (("qué puede hacer", "ayuda"), "Puede preguntarme por nosotros, o le ayudo con una reserva."),
-    },
-}  # fmt: skip
-_SHORT = {
-    "en": {"yes": "What can I do for you?", "no": "All right. Is there anything else?",
-           "offer": "Shall I put you through to a person?", "again": "Sorry, I did not catch that."},
-    "es": {"yes": "¿Qué puedo hacer por usted?", "no": "De acuerdo. ¿Desea algo más?",
-           "offer": "¿Le paso con una persona?", "again": "Perdone, no le he entendido."},
-}  # fmt: skip
-_ASKS_LANGUAGE = {
-    "en": ("speak english", "english please", "in english", "inglés"),
-    "es": ("speak spanish", "spanish please", "in spanish", "español", "hablo español", "habla español"),
-}
-_GOODBYE, _TRANSFER = "tool:end_call", "tool:transfer_call"
+_MAX_SHORT_WORDS = 6
+"""A yes or no that answers nothing in particular is short; in a longer sentence it is by the way."""
+_EXAMPLES = 3
+"""Questions named when a caller asks for help: more are not remembered."""
 
 
 class KnowledgeResponder:
@@ -58,9 +39,12 @@ class KnowledgeResponder:
 
     def __init__(self, context: ProviderContext) -> None:
         self._agent = context.agent
-        self._matchers = {language: self._matcher(language) for language in self._agent.languages}
-        self._starts = start_matcher(self._agent.dialogues)
+        self._intents = Intents(context.agent)
+        self._dialogues = {dialogue.id: dialogue for dialogue in self._agent.dialogues}
         self._answers = {entry.id: entry.answer for entry in self._agent.knowledge}
+        tools = self._agent.tools
+        self._end = next((tool for tool in tools if isinstance(tool, EndCallTool)), None)
+        self._transfer = next((tool for tool in tools if isinstance(tool, TransferCallTool)), None)
 
     async def warm(self) -> None:
         """Nothing to load."""
@@ -82,62 +66,106 @@ class KnowledgeResponder:
         """The whole reply, worked out at once."""
         language = request.language if request.language in self._agent.languages else self._agent.language
         messages = request.messages
-        if messages and messages[-1].role is Role.TOOL:
-            return [TextDelta(self._after_tool(messages, language))]
-        text = messages[-1].content if messages else ""
-        switch = self._wanted_language(text, language)
+        last = messages[-1] if messages else None
+        if last is not None and last.role is Role.TOOL:
+            return self._after_tool(last.content, messages, language)
+        if last is None or last.role is not Role.USER:
+            return [TextDelta(self._agent.greeting[language])]
+        text = last.content
+        if not words(text):
+            return [TextDelta(self._agent.phrases.not_understood[language])]
+        switch = self._intents.wanted_language(text, language)
+        progress = self._progress(messages, switch or language)
         if switch is not None:
-            return [LanguageSwitch(switch), TextDelta(self._agent.greeting[switch])]
-        progress = follow(self._agent.dialogues, self._starts, messages, language)
-        best = self._matchers[language].best(text)
-        key = best[0].key if best else None
-        if progress is not None and not (key in (_GOODBYE, _TRANSFER) and not progress.understood):
-            return self._in_dialogue(progress, key, messages, language)
-        return self._answer(key, text, messages, language)
+            # In the middle of a dialogue the question is asked again, not the greeting.
+            going_on = progress is not None and not progress.cancelled and not progress.confirmed
+            said = progress.question(switch) if progress and going_on else self._agent.greeting[switch]
+            return [LanguageSwitch(switch), TextDelta(said)]
+        if progress is not None:
+            return self._in_dialogue(progress, messages, language)
+        spoken = self._intents.spoken_language(text, language)
+        if spoken is None:
+            return self._answer(self._intents.heard(text, language), text, messages, language)
+        progress = self._progress(messages[-1:], spoken)
+        if progress is not None:
+            return [LanguageSwitch(spoken), *self._in_dialogue(progress, messages, spoken)]
+        heard = self._intents.heard(text, spoken)
+        return [LanguageSwitch(spoken), *self._answer(heard, text, messages, spoken)]
 
-    def _matcher(self, language: str) -> Matcher:
-        phrases = [(entry.id, ask) for entry in self._agent.knowledge for ask in entry.ask.get(language, [])]
-        for tool in self._agent.tools:
-            if isinstance(tool, EndCallTool):
-                phrases += [(_GOODBYE, ask) for ask in tool.ask.get(language, [])]
-            elif isinstance(tool, TransferCallTool):
-                phrases += [(_TRANSFER, ask) for ask in tool.ask.get(language, [])]
-        for key, (asks, _) in _SMALL_TALK.get(primary(language), {}).items():
-            phrases += [(f"talk:{key}", ask) for ask in asks]
-        return Matcher(phrases)
+    def _progress(self, messages: Iterable[Message], language: str) -> Progress | None:
+        """Where the dialogue stands. A wish for another language is no answer to anything."""
+        turns = [
+            message.content
+            for message in messages
+            if message.role is Role.USER and not self._intents.wanted_language(message.content, "")
+        ]
+        return follow(self._dialogues, self._intents.heard, turns, language)
 
     def _answer(
-        self, key: str | None, text: str, messages: tuple[Message, ...], language: str
+        self, heard: Heard, text: str, messages: tuple[Message, ...], language: str
     ) -> list[LLMEvent]:
-        if key in self._answers:
-            return [TextDelta(self._answers[key][language])]
-        if key in (_GOODBYE, _TRANSFER):
-            return self._call_tool(key, language)
-        if key is not None:
-            topic = key.removeprefix("talk:")
-            if topic == "repeat":
-                return [TextDelta(_last_said(messages) or self._agent.greeting[language])]
-            return [TextDelta(_SMALL_TALK[primary(language)][topic][1])]
+        """A turn outside of dialogues."""
+        if heard.intents:
+            return self._events(heard.intents, messages, language)
         answer = yes_or_no(text, language)
-        short = _SHORT.get(primary(language), _SHORT["en"])
-        if answer is not None and len(words(text)) <= 4:
-            if answer and short["offer"] in _last_said(messages):
-                return self._call_tool(_TRANSFER, language)
-            return [TextDelta(short["yes" if answer else "no"])]
+        if answer is None or len(words(text)) > _MAX_SHORT_WORDS:
+            return [TextDelta(self._agent.unknown[language])]
+        asked = _last_said(messages)
+        if answer and short(language, "offer") in asked and self._transfer is not None:
+            return self._hand_over(self._transfer, language)
+        if not answer and self._end is not None and _anything_else(asked, language):
+            return self._hang_up(self._end, language)
+        return [TextDelta(short(language, "yes" if answer else "no"))]
+
+    def _events(
+        self, intents: Iterable[Intent], messages: tuple[Message, ...], language: str, question: str = ""
+    ) -> list[LLMEvent]:
+        """Answers, one after the other, then what was asked; a goodbye or a transfer ends it."""
+        texts: list[str] = []
+        for intent in intents:
+            if intent.kind is Kind.ANSWER:
+                texts.append(self._answers[intent.id][language])
+            elif intent.kind is Kind.TALK:
+                if intent.id == "wait":
+                    question = ""
+                elif intent.id == "repeat":
+                    return [TextDelta(_last_said(messages) or question or self._agent.greeting[language])]
+                elif question and intent.id in ("greeting", "thanks"):
+                    continue
+                texts.append(self._small_talk(intent.id, language))
+            else:
+                acted = self._act(intent.kind, language)
+                return [TextDelta(f"{text} ") for text in texts] + acted
+        if question:
+            texts.append(question)
+        return [TextDelta(" ".join(texts))]
+
+    def _small_talk(self, topic: str, language: str) -> str:
+        if topic != "help":
+            return SMALL_TALK[primary(language)][topic][1]
+        asks = [dialogue.start[language][0] for dialogue in self._agent.dialogues[:1]]
+        asks = [entry.ask[language][0] for entry in self._agent.knowledge[: _EXAMPLES - len(asks)]] + asks
+        if not asks:
+            return self._agent.greeting[language]
+        return short(language, "examples").format(examples=short(language, "joint").join(asks))
+
+    def _act(self, kind: Kind, language: str) -> list[LLMEvent]:
+        if kind is Kind.END_CALL and self._end is not None:
+            return self._hang_up(self._end, language)
+        if kind is Kind.TRANSFER and self._transfer is not None:
+            return self._hand_over(self._transfer, language)
         return [TextDelta(self._agent.unknown[language])]
 
-    def _call_tool(self, key: str, language: str) -> list[LLMEvent]:
-        for tool in self._agent.tools:
-            if key == _GOODBYE and isinstance(tool, EndCallTool):
-                return [TextDelta(self._agent.phrases.goodbye[language]), ToolCall("end", tool.name, "{}")]
-            if key == _TRANSFER and isinstance(tool, TransferCallTool):
-                target = orjson.dumps({"target": next(iter(tool.targets))}).decode()
-                said = TextDelta(self._agent.phrases.transferring[language])
-                return [said, ToolCall("transfer", tool.name, target)]
-        return [TextDelta(self._agent.unknown[language])]
+    def _hang_up(self, tool: EndCallTool, language: str) -> list[LLMEvent]:
+        return [TextDelta(self._agent.phrases.goodbye[language]), ToolCall("end", tool.name, "{}")]
+
+    def _hand_over(self, tool: TransferCallTool, language: str) -> list[LLMEvent]:
+        target = orjson.dumps({"target": next(iter(tool.targets))}).decode()
+        said = TextDelta(self._agent.phrases.transferring[language])
+        return [said, ToolCall("transfer", tool.name, target)]
 
     def _in_dialogue(
-        self, progress: Progress, key: str | None, messages: tuple[Message, ...], language: str
+        self, progress: Progress, messages: tuple[Message, ...], language: str
     ) -> list[LLMEvent]:
         dialogue = progress.dialogue
         if progress.cancelled:
@@ -145,37 +173,36 @@ class KnowledgeResponder:
         if progress.confirmed:
             if dialogue.tool is not None:
                 return [ToolCall("dialogue", dialogue.tool, orjson.dumps(progress.values).decode())]
-            return [TextDelta(fill(dialogue.done[language], progress.values))]
-        short = _SHORT.get(primary(language), _SHORT["en"])
-        if not progress.understood:
-            if key in self._answers:
-                return [TextDelta(f"{self._answers[key][language]} {progress.question(language)}")]
-            if key == "talk:repeat":
-                return [TextDelta(_last_said(messages) or progress.question(language))]
-            if progress.misses > MAX_MISSES and any(
-                isinstance(t, TransferCallTool) for t in self._agent.tools
-            ):
-                return [TextDelta(f"{short['again']} {short['offer']}")]
-            return [TextDelta(f"{short['again']} {progress.question(language)}")]
-        return [TextDelta(progress.question(language))]
+            return [TextDelta(progress.read_back(dialogue.done[language], language))]
+        question = self._next(progress, language)
+        if progress.asides:
+            return self._events(progress.asides, messages, language, question)
+        if progress.stranger:
+            return [TextDelta(f"{self._agent.unknown[language]} {question}")]
+        if progress.understood:
+            return [TextDelta(question)]
+        again = short(language, "again")
+        if progress.misses > MAX_MISSES and self._transfer is not None:
+            return [TextDelta(f"{again} {short(language, 'offer')}")]
+        return [TextDelta(f"{again} {question}")]
 
-    def _after_tool(self, messages: tuple[Message, ...], language: str) -> str:
-        result = messages[-1].content
-        progress = follow(self._agent.dialogues, self._starts, messages, language)
-        if progress is not None and progress.confirmed and not result.startswith("error"):
-            return fill(progress.dialogue.done[language], progress.values)
-        return self._agent.phrases.apology[language]
+    def _next(self, progress: Progress, language: str) -> str:
+        if progress.changing:
+            return short(language, "change")
+        if progress.partial:
+            return f"{' '.join(progress.partial)}. {short(language, 'rest')}"
+        return progress.question(language)
 
-    def _wanted_language(self, text: str, language: str) -> str | None:
-        said = " ".join(words(text))
-        for other in self._agent.languages:
-            if other == language:
-                continue
-            if any(phrase in said for phrase in _ASKS_LANGUAGE.get(primary(other), ())):
-                return other
-            if not self._matchers[language].best(text) and self._matchers[other].best(text):
-                return other
-        return None
+    def _after_tool(self, result: str, messages: tuple[Message, ...], language: str) -> list[LLMEvent]:
+        """An owner's endpoint has answered: the dialogue is done, or could not be."""
+        progress = self._progress(messages, language)
+        if progress is None or not progress.confirmed or result.startswith("error"):
+            return [TextDelta(self._agent.phrases.apology[language])]
+        return [TextDelta(progress.read_back(progress.dialogue.done[language], language))]
+
+
+def _anything_else(asked: str, language: str) -> bool:
+    return any(phrase in asked.casefold() for phrase in ELSE.get(primary(language), ()))
 
 
 def _last_said(messages: tuple[Message, ...]) -> str:

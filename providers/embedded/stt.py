@@ -1,8 +1,7 @@
-"""Embedded recognition: pocketsphinx with a grammar made from the agent file, in a process of its own.
+"""Embedded recognition: pocketsphinx with a language model made from the agent file, in a process of its own.
 
-English only, since only an English model ships; phrases with words that its dictionary does not have are
-left out. It hears what the agent file expects and nothing else, which is what makes it right on telephone
-audio.
+It hears what the agent file expects, and things like it, which is what makes it right on telephone audio. Only
+an English acoustic model ships: words of other languages are heard as the nearest English sounds.
 """
 
 import asyncio
@@ -25,6 +24,8 @@ BATCH_MS = 100
 MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 """What may wait for a recogniser that is behind; beyond it audio is dropped and counted."""
 WARM_S = 20.0
+TELEPHONE_HZ = 8_000
+"""Rate of the line that is made ready before the first call."""
 
 
 class EmbeddedSTT:
@@ -34,8 +35,8 @@ class EmbeddedSTT:
 
     def __init__(self, context: ProviderContext) -> None:
         agent = context.agent
-        english = [language for language in agent.languages if language.split("-")[0].casefold() == "en"]
-        self._phrases = caller_phrases(agent, english[0] if english else agent.language)
+        self._phrases = {language: caller_phrases(agent, language) for language in agent.languages}
+        self._language = agent.language
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -57,8 +58,9 @@ class EmbeddedSTT:
         number = next(self._numbers)
         stream = _Stream(self, number, request.audio, listener)
         self._streams[number] = stream
-        body = {"rate_hz": request.audio.rate_hz, "phrases": request.phrases or self._phrases}
-        self.send(pack(OPEN, number, orjson.dumps(body)))
+        language = request.languages[0] if request.languages else self._language
+        phrases = request.phrases or self._phrases.get(language, ())
+        self.send(pack(OPEN, number, _opening(request.audio.rate_hz, language, phrases)))
         return stream
 
     async def close(self) -> None:
@@ -102,7 +104,8 @@ class EmbeddedSTT:
             )  # fmt: skip
             self._warm = asyncio.get_running_loop().create_future()
             self._reader = asyncio.create_task(self._read(self._process), name="embedded recogniser")
-            self.send(pack(OPEN, 0, orjson.dumps({"phrases": self._phrases})))
+            phrases = self._phrases[self._language]
+            self.send(pack(OPEN, 0, _opening(TELEPHONE_HZ, self._language, phrases)))
             try:
                 async with asyncio.timeout(WARM_S):
                     await self._warm
@@ -119,7 +122,12 @@ class EmbeddedSTT:
                 if kind == OPEN:
                     if self._warm is not None and not self._warm.done():
                         self._warm.set_result(None)
-                elif (stream := self._streams.get(number)) is not None:
+                elif (stream := self._streams.get(number)) is None:
+                    continue
+                elif kind == CLOSE:
+                    del self._streams[number]
+                    stream.failed(ProviderUnavailable(self.name, body["error"]))
+                else:
                     stream.recognised(kind, body["text"], body.get("confidence"))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the process has ended: told below to whoever still waits for it
@@ -133,6 +141,11 @@ class EmbeddedSTT:
             logger.error("%s", error)
             for stream in streams.values():
                 stream.failed(error)
+
+
+def _opening(rate_hz: int, language: str, phrases: tuple[str, ...]) -> bytes:
+    primary = language.split("-", maxsplit=1)[0].casefold()
+    return orjson.dumps({"rate_hz": rate_hz, "language": primary, "phrases": phrases})
 
 
 class _Stream:

@@ -1,102 +1,159 @@
-"""What callers say to any agent: yes, no, small words, days, dates, times and numbers.
+"""What callers say to any agent besides the agent file's own phrases: days, dates, times, numbers. Pure.
 
-English only, since the acoustic model that ships with pocketsphinx is. Each list is a set of alternatives;
-`providers.embedded.grammar` puts them together.
+Sentences with weights, for `providers.embedded.trigram`.
 """
 
-DIGITS = ("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-ONES = DIGITS[2:]
-TEENS = (
-    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
-    "nineteen",
-)  # fmt: skip
-TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-    "november", "december",
-)  # fmt: skip
-_ORDINAL_ONES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
-ORDINALS = (
-    *_ORDINAL_ONES,
-    "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth",
-    "eighteenth", "nineteenth", "twentieth", "thirtieth", "thirty first",
-    *(f"twenty {ordinal}" for ordinal in _ORDINAL_ONES),
-)  # fmt: skip
-HOURS = (*ONES, "ten", "eleven", "twelve")
-MINUTES = (
-    "oh five", "ten", "fifteen", "twenty", "twenty five", "thirty", "thirty five", "forty", "forty five",
-    "fifty", "fifty five",
-)  # fmt: skip
-CARDINALS = (
-    *TEENS,
-    *TENS,
-    *(f"{ten} {one}" for ten in TENS for one in ONES),
-    "a hundred", "one hundred", "two hundred", "three hundred", "five hundred", "a thousand",
-)  # fmt: skip
+import itertools
+import random
+import re
+from collections.abc import Iterable, Iterator
 
-YES = (
-    "yes", "yeah", "yep", "sure", "okay", "alright", "all right", "correct", "of course", "absolutely",
-    "definitely", "please do", "yes please", "yes i do", "yes it is", "sounds good", "perfect", "great",
-    "exactly", "certainly", "i do", "uh huh", "that's right", "that's correct", "that's fine", "that works",
-)  # fmt: skip
-NO = (
-    "no", "nope", "no thanks", "no thank you", "not really", "not now", "not today", "no i don't", "incorrect",
-    "not at all", "that's wrong", "that's not right", "neither", "i don't know", "i'm not sure",
-)  # fmt: skip
-SMALL_TALK = (
-    "hello", "hi", "good morning", "good afternoon", "good evening", "how are you", "thank you", "thanks",
-    "goodbye", "bye", "bye bye", "thanks bye", "that's all", "that's all thank you", "nothing else",
-    "can you repeat that", "say that again", "pardon", "what did you say", "hold on", "one moment",
-    "wait a moment", "start over", "never mind", "help",
-)  # fmt: skip
+Sentence = tuple[float, tuple[str, ...]]
 
-WHEN = (
-    "today", "tonight", "tomorrow", "tomorrow morning", "tomorrow afternoon", "the day after tomorrow",
-    "this week", "next week", "next month", "this morning", "this afternoon", "this evening",
-    "in the morning", "in the afternoon", "in the evening", "any time", "as soon as possible",
-)  # fmt: skip
-DAY_PREFIXES = ("on", "next", "this")
-DAY_PARTS = ("morning", "afternoon", "evening")
-TIME_PREFIXES = ("at", "about", "around")
-TIME_BEFORE_HOUR = (
-    "half past", "quarter past", "quarter to", "a quarter past", "a quarter to", "five past", "ten past",
-    "twenty past", "five to", "ten to", "twenty to",
-)  # fmt: skip
-TIME_AFTER_HOUR = ("o'clock", "a m", "p m", "in the morning", "in the afternoon", "in the evening")
-MERIDIEM = ("a m", "p m")
-FIXED_TIMES = ("noon", "midday", "midnight")
+PHRASE_WEIGHT = 30.0
+"""An agent file's phrase against one day, hour or date. Of 3 to 50, 20 to 50 were alike."""
+_FRAMED_WEIGHT = 0.3
+"""A phrase after "um" or before "please"."""
+MAX_PHRASES = 2_000
+MAX_WORDS = 24
+"""Bounds on what an agent file may ask for: more phrases, or longer ones, are left out."""
 
-OPENERS = (
-    "um", "uh", "well", "so", "okay", "hi", "hello", "hey", "good morning", "good afternoon", "yes", "no",
-    "yeah", "sorry", "excuse me", "hi there", "actually", "i think", "please",
-)  # fmt: skip
-"""May come before anything."""
-LEAD_INS = (
-    "can you tell me", "could you tell me", "can you please tell me", "please tell me", "tell me",
-    "i'd like to know", "i want to know", "i wanted to know", "i was wondering", "do you know", "can i ask",
-)  # fmt: skip
-"""May come before a question."""
-CLOSERS = ("please", "thank you", "thanks", "then", "today")
-"""May come after anything."""
-HESITATIONS = frozenset(("um", "uh"))
-"""Recognised, so that they do no harm, and left out of transcripts."""
-
-OTHER_LANGUAGES = {
-    "es": ("sí", "no", "sí por favor", "no gracias", "gracias", "adiós", "hola", "buenos días", "vale"),
-    "fr": ("oui", "non", "oui merci", "non merci", "merci", "au revoir", "bonjour", "d'accord"),
-    "de": ("ja", "nein", "ja bitte", "nein danke", "danke", "auf wiederhören", "hallo", "guten tag"),
+_DIGITS = {
+    "en": "zero oh one two three four five six seven eight nine",
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
 }
-"""The little that is known of other languages, by primary subtag."""
+_DAYS = {
+    "en": "monday tuesday wednesday thursday friday saturday sunday today tomorrow",
+    "es": "lunes martes miércoles jueves viernes sábado domingo hoy mañana",
+}
+_MONTHS = {
+    "en": "january february march april may june july august september october november december",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+}
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth"
+).split() + [
+    f"twenty {ordinal}" for ordinal in "first second third fourth fifth sixth seventh eighth ninth".split()
+]
+_HOURS = {
+    "en": "one two three four five six seven eight nine ten eleven twelve",
+    "es": "una dos tres cuatro cinco seis siete ocho nueve diez once doce",
+}
+_MINUTES = "ten|fifteen|twenty|thirty|forty|forty five|fifty"
+_NUMBERS = (
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty "
+    "sixty seventy eighty ninety hundred thousand"
+)
+_SHORT = {
+    "en": (
+        "yes|no|yeah|yep|nope|sure|okay|correct|right|yes please|no thanks|no thank you|that's right|"
+        "that is right|that's correct|no that's wrong|of course|never mind|hello|hi|goodbye|bye|thank you|"
+        "thanks|not really|i don't know|i'm not sure|no on {day}|yes on {day}|no at {hour}"
+    ),
+    "es": "sí|no|sí por favor|no gracias|claro|vale|correcto|gracias|adiós|hola|no sé|no el {day}",
+}
+_OPENERS = {
+    "en": "um|uh|well|so|and|hi|hello|okay|yes|please|can you tell me|could you tell me|i'd like to know",
+    "es": "eh|bueno|hola|sí|por favor|me puede decir",
+}
+_CLOSERS = {"en": "please|thank you|thanks|today", "es": "por favor|gracias"}
+_DIGIT_STRINGS, _DIGIT_WEIGHT = 300, 0.3
+"""How many random strings of digits teach that any digit may follow any other, and for how much."""
+_WORD = re.compile(r"[\w']+")
 
 
-def number_words(number: int) -> str:
-    """0 to 99 as spoken in English. Raises `ValueError` beyond."""
-    if not 0 <= number <= 99:
-        raise ValueError(f"{number} is not 0 to 99")
-    if number < 10:
-        return "zero" if number == 0 else ONES[number - 1]
-    if number < 20:
-        return TEENS[number - 10]
-    ten = TENS[number // 10 - 2]
-    return ten if number % 10 == 0 else f"{ten} {ONES[number % 10 - 1]}"
+def spoken(phrase: str) -> tuple[str, ...]:
+    """The words of `phrase` as the recogniser writes them; empty if it is too long to be of use."""
+    words = tuple(word.strip("'_") for word in _WORD.findall(phrase.casefold().replace("\u2019", "'")))
+    words = tuple(word for word in words if word)
+    return words if len(words) <= MAX_WORDS else ()
+
+
+def sentences(phrases: Iterable[str], language: str) -> Iterator[Sentence]:
+    """What to expect of a caller in `language` ("en", "es"; of others only the phrases are known)."""
+    opened = [tuple(text.split()) for text in _OPENERS.get(language, "").split("|") if text]
+    closed = [tuple(text.split()) for text in _CLOSERS.get(language, "").split("|") if text]
+    for phrase in itertools.islice(phrases, MAX_PHRASES):
+        words = spoken(phrase)
+        if not words:
+            continue
+        yield PHRASE_WEIGHT, words
+        for before in opened:
+            yield _FRAMED_WEIGHT, before + words
+        for after in closed:
+            yield _FRAMED_WEIGHT, words + after
+    general = itertools.chain(_short(language), _dates(language), _times(language), _numbers(language))
+    for weight, text in general:
+        yield weight, tuple(text.split())
+
+
+def _short(language: str) -> Iterator[tuple[float, str]]:
+    days, hours = _DAYS.get(language, "").split(), _HOURS.get(language, "").split()
+    for text in _SHORT.get(language, "").split("|"):
+        if "{" not in text:
+            yield 5.0, text
+        for day in days if "{day}" in text else ():
+            yield 0.3, text.format(day=day)
+        for hour in hours if "{hour}" in text else ():
+            yield 0.3, text.format(hour=hour)
+
+
+def _dates(language: str) -> Iterator[tuple[float, str]]:
+    days, hours = _DAYS.get(language, "").split(), _HOURS.get(language, "").split()
+    if language == "en":
+        for day in days:
+            yield from ((1.0, day), (1.0, f"on {day}"), (0.5, f"next {day}"), (0.5, f"this {day}"))
+            yield from ((0.5, f"{day} {part}") for part in ("morning", "afternoon", "evening"))
+            yield from ((0.1, f"{day} at {hour}") for hour in hours)
+        for month, ordinal in itertools.product(_MONTHS["en"].split(), _ORDINALS):
+            yield 0.1, f"the {ordinal} of {month}"
+            yield 0.05, f"{month} the {ordinal}"
+        yield from ((0.5, f"{part} {what}") for part in ("next", "this") for what in ("week", "month"))
+    if language == "es":
+        for day in days:
+            yield from ((1.0, day), (1.0, f"el {day}"), (0.5, f"el {day} por la mañana"))
+            yield from ((0.1, f"el {day} a las {hour}") for hour in hours)
+        for month, number in itertools.product(_MONTHS["es"].split(), _DIGITS["es"].split()):
+            yield 0.1, f"el {number} de {month}"
+
+
+def _times(language: str) -> Iterator[tuple[float, str]]:
+    hours = _HOURS.get(language, "").split()
+    if language == "en":
+        for hour in hours:
+            yield from (
+                (1.0, hour),
+                (1.0, f"at {hour}"),
+                (1.0, f"{hour} o'clock"),
+                (0.5, f"at {hour} o'clock"),
+            )
+            yield from (
+                (1.0, f"half past {hour}"),
+                (0.5, f"quarter past {hour}"),
+                (0.5, f"quarter to {hour}"),
+            )
+            yield from ((0.3, f"at half past {hour}"), (0.3, f"{hour} a m"), (0.3, f"{hour} p m"))
+            yield from ((0.3, f"{hour} in the {part}") for part in ("morning", "afternoon", "evening"))
+            yield from ((0.3, f"{hour} {minutes}") for minutes in _MINUTES.split("|"))
+            yield from ((0.1, f"at {hour} {minutes}") for minutes in _MINUTES.split("|"))
+        yield from ((0.5, text) for text in ("noon", "at noon", "in the morning", "in the afternoon"))
+    if language == "es":
+        for hour in hours:
+            yield from ((1.0, f"a las {hour}"), (0.5, f"las {hour}"), (0.5, f"a las {hour} y media"))
+            yield from ((0.3, f"a las {hour} y cuarto"), (0.3, f"a las {hour} de la tarde"))
+
+
+def _numbers(language: str) -> Iterator[tuple[float, str]]:
+    digits = _DIGITS.get(language, "").split()
+    if not digits:
+        return
+    # The same strings every time: a recogniser that changes between starts cannot be tested.
+    chance = random.Random(1)
+    for _ in range(_DIGIT_STRINGS):
+        count = chance.choice((3, 4, 5, 6, 7, 7, 7, 8, 9, 10))
+        yield _DIGIT_WEIGHT, " ".join(chance.choice(digits) for _ in range(count))
+    if language == "en":
+        yield from ((0.3, number) for number in _NUMBERS.split())
+        yield from ((0.1, f"{ten} {one}") for ten in _NUMBERS.split()[10:18] for one in digits[2:])
+        yield from ((0.3, f"double {digit}") for digit in digits)

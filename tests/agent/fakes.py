@@ -7,7 +7,7 @@ from typing import Any
 from agent.admission import Admission, LoopLag, TicketOffice
 from agent.agentfile import load_agent
 from agent.audio.formats import PCMU_8K, AudioFormat
-from agent.call import CallServices
+from agent.services import CallServices
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.lines import CallInfo

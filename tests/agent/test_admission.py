@@ -1,10 +1,13 @@
 """Slots, loop lag and tickets, on virtual time."""
 
 import asyncio
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
-from agent.admission import TICKET_MS, Admission, LoopLag, TicketOffice
+from agent.admission import LAG_PERIOD_MS, TICKET_MS, Admission, LoopLag, TicketOffice
+from agent.clock import Clock, Timer
 from agent.errors import RefusalReason, Refused, TicketError
 from tests.virtual import run_virtually, virtual_clock
 
@@ -75,15 +78,91 @@ def test_lag_is_measured_against_the_deadline_and_smoothed() -> None:
         lag.start()
         await asyncio.sleep(1.0)
         assert lag.max_ms < 0.001
-        loop._jumping.now_s += 0.4  # type: ignore[attr-defined]  # the loop was busy for 400 ms
-        await asyncio.sleep(0.01)
-        assert 370 <= lag.max_ms <= 400
+        stall(loop, 0.024)  # less than a beat: one late sample
+        await asyncio.sleep(0.001)
+        assert 0 <= lag.max_ms <= 24
         assert lag.smoothed_ms == pytest.approx(lag.max_ms * 0.1)
         await asyncio.sleep(2.0)
         assert lag.smoothed_ms < 0.1
         lag.stop()
 
     run_virtually(scenario)
+
+
+def test_a_stall_counts_for_as_long_as_it_lasted() -> None:
+    async def scenario() -> None:
+        _, _, lag = office()
+        loop = asyncio.get_running_loop()
+        lag.start()
+        await asyncio.sleep(1.01)
+        stall(loop, 0.4)
+        await asyncio.sleep(0.001)
+        assert lag.max_ms == pytest.approx(386, abs=2)
+        # 386 + 361 + ... + 11, smoothed: what one sample of it would give is 39.
+        assert 100 <= lag.smoothed_ms <= 160
+        lag.stop()
+
+    run_virtually(scenario)
+
+
+def test_beats_stay_on_their_grid_after_a_stall() -> None:
+    async def scenario() -> None:
+        clock = Recording(virtual_clock())
+        lag = LoopLag(clock)
+        loop = asyncio.get_running_loop()
+        begun_ms = clock.now_ms()
+        lag.start()
+        await asyncio.sleep(0.06)
+        stall(loop, 0.130)
+        await asyncio.sleep(0.2)
+        lag.stop()
+        due = [(moment - begun_ms) / LAG_PERIOD_MS for moment in clock.due_ms]
+        assert [each % 1 for each in due] == pytest.approx([0.0] * len(due), abs=1e-3)
+        assert max(later - earlier for earlier, later in pairwise(due)) == pytest.approx(5, abs=0.01)
+
+    run_virtually(scenario)
+
+
+def test_a_night_asleep_is_one_long_stall_and_not_a_million_beats() -> None:
+    async def scenario() -> None:
+        _, _, lag = office()
+        lag.start()
+        await asyncio.sleep(0.1)
+        stall(asyncio.get_running_loop(), 8 * 3600.0)
+        await asyncio.sleep(0.001)
+        assert lag.max_ms == pytest.approx(8 * 3_600_000, abs=50)
+        assert lag.smoothed_ms < 1_000
+        await asyncio.sleep(3.0)
+        assert lag.smoothed_ms < 1
+        lag.stop()
+
+    run_virtually(scenario)
+
+
+def stall(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """The loop was busy."""
+    loop._jumping.now_s += seconds  # type: ignore[attr-defined]
+
+
+class Recording:
+    """A clock that remembers for when it was asked to call back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.due_ms: list[float] = []
+
+    def now_ms(self) -> float:
+        return self._clock.now_ms()
+
+    def unix_s(self) -> float:
+        return self._clock.unix_s()
+
+    async def sleep(self, delay_ms: float) -> None:
+        await self._clock.sleep(delay_ms)
+
+    def call_later(self, delay_ms: float, callback: Callable[[], object]) -> Timer:
+        self.due_ms.append(self.now_ms() + delay_ms)
+        return self._clock.call_later(delay_ms, callback)
 
 
 def test_a_ticket_works_once_and_only_for_its_call() -> None:

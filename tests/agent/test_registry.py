@@ -47,7 +47,7 @@ def test_a_call_that_cannot_begin_gives_its_slot_back(monkeypatch: pytest.Monkey
 
     async def scenario() -> None:
         process = Process(clock=virtual_clock())
-        monkeypatch.setattr("agent.registry.start_media", broken)
+        monkeypatch.setattr("agent.registry.MediaConversation", broken)
         with pytest.raises(RuntimeError):
             process.media("CA1")
         assert process.admission.taken == 0
@@ -146,9 +146,35 @@ def test_a_drain_hangs_up_on_who_is_left_at_its_limit() -> None:
         lines = [process.media("CA1"), process.text("CA2")]
         began_ms = process.clock.now_ms()
         assert await process.calls.drain(5, asyncio.Event()) == 2
-        assert 5_000 <= process.clock.now_ms() - began_ms <= 9_000
+        assert 5_000 <= process.clock.now_ms() - began_ms <= 7_000
         assert all(line.hung_up and line.closed for line in lines)
         assert [record.cause for record in process.calls.recent] == ["drained", "drained"]
+        assert process.admission.taken == 0
+        await process.close()
+
+    run_virtually(scenario)
+
+
+class DeadLine(FakeLine):
+    """The platform answers nothing."""
+
+    async def hang_up(self) -> None:
+        self.hung_up = True
+        await asyncio.Event().wait()
+
+
+def test_a_cut_takes_two_seconds_however_many_calls_and_whatever_hangs() -> None:
+    async def scenario() -> None:
+        process = Process(max_calls=20, clock=virtual_clock())
+        lines = [DeadLine(f"CA{number}") for number in range(20)]
+        for line in lines:
+            call = process.calls.answer_media(line, process.calls.reserve())
+            call.call.on_close = asyncio.Event().wait  # type: ignore[attr-defined]  # ears that do not close
+        began_ms = process.clock.now_ms()
+        assert await process.calls.drain(0.0, asyncio.Event()) == 20
+        assert process.clock.now_ms() - began_ms == pytest.approx(2_000, abs=1)
+        assert all(line.hung_up and line.closed for line in lines)
+        assert {record.cause for record in process.calls.recent} == {"drained"}
         assert process.admission.taken == 0
         await process.close()
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agent.audio.formats import AudioFormat
 from agent.errors import LineError
+from transports.telnyx.farewell import Sentence
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ class CallActions(Protocol):
 
     async def start_stream(self, call_id: str, order: StreamOrder) -> None:
         """Open a media socket for an answered call."""
+
+    async def speak(self, call_id: str, sentence: Sentence) -> None:
+        """Have the platform say something to the caller."""
 
     async def hang_up(self, call_id: str) -> None:
         """End the call. A call that is over counts as done."""
@@ -81,6 +85,9 @@ class LoadedActions:
 
     async def start_stream(self, call_id: str, order: StreamOrder) -> None:
         await (await self._actions()).start_stream(call_id, order)
+
+    async def speak(self, call_id: str, sentence: Sentence) -> None:
+        await (await self._actions()).speak(call_id, sentence)
 
     async def hang_up(self, call_id: str) -> None:
         await (await self._actions()).hang_up(call_id)

@@ -17,6 +17,7 @@ from transports.telnyx.actions import CallActions, CallOver, StreamOrder
 from transports.telnyx.background import Background
 from transports.telnyx.call_flow import CallFlow, Signal, State, Step
 from transports.telnyx.door import Door
+from transports.telnyx.farewell import Sentence
 from transports.telnyx.webhook_codec import Kind, Webhook
 
 logger = logging.getLogger(__name__)
@@ -30,13 +31,19 @@ CEILINGS_MS = {
     State.ANSWERING: 25_000.0,
     # The core waits 20 s for a lost socket.
     State.STREAMING: 15_000.0,
+    # The default apology takes 4 s.
+    State.FAREWELL: 12_000.0,
     State.CLOSING: 5_000.0,
 }
-"""How long a state may last. Assumed: nothing is documented; all of these take under 2 s in practice."""
+"""How long a state may last. Assumed: nothing is documented; most of these take under 2 s in practice."""
+_WITH_STREAM = (State.STREAMING, State.ON_AIR)
 
 
 class CallWatcher(Protocol):
     """What a media socket tells about its call. Calls that came by TeXML are unknown here and ignored."""
+
+    def brings_back(self, call_id: str) -> bool:
+        """True if a new stream is asked for, should this one end while the call goes on."""
 
     def socket_up(self, call_id: str) -> None:
         """A socket was let in for this call."""
@@ -82,14 +89,19 @@ class CallControl:
         actions: CallActions | None,
         outbound: AudioFormat,
         background: Background,
+        farewell: Sentence | None = None,
     ) -> None:
-        """`actions` None: there is no API key, so calls can only come by TeXML."""
+        """`actions` None: there is no API key, so calls can only come by TeXML.
+
+        `farewell` is said to a caller whose stream cannot be had.
+        """
         self._host = host
         self._clock = clock
         self._door = door
         self._actions = actions
         self._outbound = outbound
         self._background = background
+        self._farewell = farewell
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
     def state(self, call_id: str) -> State | None:
@@ -109,6 +121,8 @@ class CallControl:
                 self._signal(call_id, Signal.ANSWERED)
             case Kind.HANGUP:
                 self._hung_up(event)
+            case Kind.SPEAK_ENDED:
+                self._signal(call_id, Signal.SPOKEN, "stream_failed")
             case Kind.BRIDGED:
                 self._signal_session(event, Signal.BRIDGED)
             case Kind.DTMF:
@@ -132,6 +146,10 @@ class CallControl:
         self._entries.clear()
 
     # --- what sockets tell -------------------------------------------------------------------------
+
+    def brings_back(self, call_id: str) -> bool:
+        """See `CallWatcher`."""
+        return self.state(call_id) in _WITH_STREAM
 
     def socket_up(self, call_id: str) -> None:
         """See `CallWatcher`."""
@@ -213,6 +231,8 @@ class CallControl:
         match step:
             case Step.STREAM:
                 self._start_stream(call_id, entry)
+            case Step.SPEAK:
+                self._take_leave(call_id)
             case Step.HANG_UP:
                 cause = cause or "stream_failed"
                 logger.warning("call %.64s: hanging up: %s", call_id, cause)
@@ -237,7 +257,7 @@ class CallControl:
 
     def _stream_lost(self, call_id: str) -> None:
         entry = self._entries.get(call_id)
-        if entry is not None and entry.grace is None and entry.flow.state in (State.STREAMING, State.ON_AIR):
+        if entry is not None and entry.grace is None and entry.flow.state in _WITH_STREAM:
             entry.grace = self._clock.call_later(GRACE_MS, lambda: self._grace_over(call_id, entry))
 
     def _grace_over(self, call_id: str, entry: _Entry) -> None:
@@ -265,6 +285,17 @@ class CallControl:
             logger.info("call %.64s: starting the stream again (%d)", call_id, entry.flow.restarts)
         order = StreamOrder(entry.flow.stream_url, self._outbound, ticket)
         self._command(call_id, partial(actions.start_stream, call_id, order), "streaming_start")
+
+    def _take_leave(self, call_id: str) -> None:
+        """No stream can be had: the caller is told before the call is ended."""
+        actions, farewell = self._actions, self._farewell
+        # No socket may come any more: it would talk into the sentence, and be cut off after it.
+        self._door.over(call_id)
+        if actions is None or farewell is None:
+            self.give_up(call_id, "stream_failed")
+            return
+        logger.warning("call %.64s: no stream can be had: saying so", call_id)
+        self._command(call_id, partial(actions.speak, call_id, farewell), "speak")
 
     def _command(self, call_id: str, command: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
         async def job() -> None:

@@ -1,13 +1,14 @@
 """The life of a Call Control call, from ring to hang-up, as a table (sheet 1.1, 6). No IO.
 
-    call.initiated -> ANSWERING -call.answered-> STREAMING -socket-> ON_AIR -stop, our hang-up-> CLOSING
-                                                     ^                 |  \\-transfer-> HANDED_OVER
-                                                     '--stream lost----'
+    call.initiated -> ANSWERING -call.answered-> STREAMING -socket-> ON_AIR -we end it-> CLOSING
+                                                  |  ^                |  \\-transfer-> HANDED_OVER
+                                                  |  '--stream lost---'
+                                                  '-too often, or no socket-> FAREWELL -spoken-> OVER
     call.hangup, from anywhere -> OVER
 
 Webhooks come in any order and more than once; whatever the table does not name is ignored. OVER is kept, so
 that a late `call.initiated` of a call that has ended does not begin it again. The stream is started again at
-most `MAX_RESTARTS` times.
+most `MAX_RESTARTS` times; then Telnyx itself says a sentence to the caller, and the call is ended.
 """
 
 from enum import StrEnum
@@ -24,6 +25,8 @@ class State(StrEnum):
     """`streaming_start` was sent, the socket has not come."""
     ON_AIR = "on_air"
     """A socket serves the call."""
+    FAREWELL = "farewell"
+    """No stream can be had; the platform speaks our last sentence."""
     CLOSING = "closing"
     """The conversation is over, `call.hangup` has not come."""
     HANDED_OVER = "handed_over"
@@ -43,6 +46,8 @@ class Signal(StrEnum):
     BRIDGED = "bridged"
     TARGET_GONE = "target_gone"
     """The leg to a transfer's target has ended."""
+    SPOKEN = "spoken"
+    """The last sentence was heard."""
     STUCK = "stuck"
     """The state's ceiling."""
     HANGUP = "hangup"
@@ -54,6 +59,8 @@ class Step(StrEnum):
     NONE = "none"
     STREAM = "stream"
     """Start the stream."""
+    SPEAK = "speak"
+    """Have the platform say that it is over."""
     HANG_UP = "hang_up"
     """End the call on the platform and here."""
     END = "end"
@@ -68,12 +75,15 @@ TABLE: dict[tuple[State, Signal], tuple[State, Step]] = {
     (_S.STREAMING, _E.SOCKET_UP): (_S.ON_AIR, Step.NONE),
     (_S.STREAMING, _E.STREAM_LOST): (_S.STREAMING, Step.STREAM),
     (_S.STREAMING, _E.CONVERSATION_OVER): (_S.CLOSING, Step.NONE),
-    (_S.STREAMING, _E.STUCK): (_S.OVER, Step.HANG_UP),
+    (_S.STREAMING, _E.STUCK): (_S.FAREWELL, Step.SPEAK),
     (_S.STREAMING, _E.HANGUP): (_S.OVER, Step.END),
     (_S.ON_AIR, _E.STREAM_LOST): (_S.STREAMING, Step.STREAM),
     (_S.ON_AIR, _E.CONVERSATION_OVER): (_S.CLOSING, Step.NONE),
     (_S.ON_AIR, _E.HANDED_OVER): (_S.HANDED_OVER, Step.NONE),
     (_S.ON_AIR, _E.HANGUP): (_S.OVER, Step.END),
+    (_S.FAREWELL, _E.SPOKEN): (_S.OVER, Step.HANG_UP),
+    (_S.FAREWELL, _E.STUCK): (_S.OVER, Step.HANG_UP),
+    (_S.FAREWELL, _E.HANGUP): (_S.OVER, Step.END),
     (_S.CLOSING, _E.STUCK): (_S.OVER, Step.HANG_UP),
     (_S.CLOSING, _E.HANGUP): (_S.OVER, Step.END),
     # From here the platform ends the caller's leg with the target's.
@@ -104,7 +114,7 @@ class CallFlow:
         self.state, step = known
         if step is Step.STREAM and before is not State.ANSWERING:
             if self.restarts >= MAX_RESTARTS:
-                self.state = State.OVER
-                return Step.HANG_UP
+                self.state = State.FAREWELL
+                return Step.SPEAK
             self.restarts += 1
         return step

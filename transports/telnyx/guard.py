@@ -14,6 +14,7 @@ from agent.errors import WireError
 from agent.lines import CallHost
 from agent.origin import client_address, is_loopback
 from agent.settings import Network, Settings
+from transports.sparing_log import SparingLog
 from transports.telnyx.signature import SIGNATURE_HEADER, Signatures
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ WEBHOOK = "telnyx"
 MAX_BODY_BYTES = 64 * 1024
 """A `call.initiated` with all its SIP headers has some 4 kB."""
 BODY_DEADLINE_S = 5.0
-_LOG_EVERY_MS = 10_000.0
 _ANSWERS: dict[int, type[web.HTTPException]] = {
     400: web.HTTPBadRequest,
     403: web.HTTPForbidden,
@@ -48,11 +48,10 @@ class Guard:
         self._host = host
         self._settings = settings
         self._signatures = signatures
-        self._clock = clock
         self._secret = texml_secret
         self._networks = texml_networks
-        self._logged_ms: dict[str, float] = {}
-        self._unlogged: dict[str, int] = {}
+        self.notices = SparingLog(logger, clock)
+        """For all that comes from who is not on a call."""
 
     @property
     def secured(self) -> bool:
@@ -90,20 +89,11 @@ class Guard:
     ) -> web.HTTPException:
         """Count and log a refusal; returns the exception to raise."""
         self._host.count_bad_request(transport, kind)
-        now_ms = self._clock.now_ms()
-        if now_ms - self._logged_ms.get(kind, -_LOG_EVERY_MS) >= _LOG_EVERY_MS:
-            self._logged_ms[kind] = now_ms
-            more = self._unlogged.pop(kind, 0)
-            resource = request.match_info.route.resource
-            # The route, since its path may hold the secret.
-            path = request.path if resource is None else resource.canonical
-            logger.warning(
-                "refused %s %s from %s: %s%s",
-                *(request.method, path, client_address(request, self._settings), detail),
-                f" ({more} more since the last such line)" if more else "",
-            )
-        else:
-            self._unlogged[kind] = self._unlogged.get(kind, 0) + 1
+        resource = request.match_info.route.resource
+        # The route, since its path may hold the secret.
+        path = request.path if resource is None else resource.canonical
+        address = client_address(request, self._settings)
+        self.notices.warn(kind, "refused %s %s from %s: %s", request.method, path, address, detail)
         if status == 413:
             return web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, text=f"{kind}\n")
         return _ANSWERS[status](text=f"{kind}\n")

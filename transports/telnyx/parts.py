@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.audio.formats import AudioFormat
 from agent.clock import Clock
 from agent.lines import CallHost
+from transports.sparing_log import SparingLog
 from transports.telnyx.actions import CallActions
 from transports.telnyx.background import Background
 from transports.telnyx.call_control import CallWatcher
@@ -28,3 +29,5 @@ class SessionParts:
     background: Background
     outbound: AudioFormat
     byte_order: ByteOrderChoice
+    notices: SparingLog
+    """For lines about sockets that are not on a call."""

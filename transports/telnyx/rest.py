@@ -12,6 +12,7 @@ import telnyx
 from agent.audio.formats import Encoding
 from agent.errors import LineError
 from transports.telnyx.actions import CallOver, StreamOrder
+from transports.telnyx.farewell import Sentence
 from transports.telnyx.texml import TICKET
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ MAX_RETRIES = 1
 """Of a connection error, 429 or 5xx. The repeated command has the same command_id, so it is done once."""
 RING_S = 30
 """How long a transfer's target rings."""
+VOICE = "female"
+"""Telnyx's default voice in each of its languages (the SDK's documentation of `speak`)."""
 _ENDED = "90018"
 """Error code of a command on a call that has ended (sheet 6)."""
 
@@ -81,6 +84,19 @@ class TelnyxRest:
                 custom_parameters=[{"name": TICKET, "value": order.ticket}],
             ),
             "start the stream",
+        )
+
+    async def speak(self, call_id: str, sentence: Sentence) -> None:
+        """See `CallActions`."""
+        await _run(
+            self._calls.speak(
+                call_id,
+                command_id=_command_id(),
+                payload=sentence.text,
+                voice=VOICE,
+                language=cast("Any", sentence.language),
+            ),
+            "speak",
         )
 
     async def hang_up(self, call_id: str) -> None:

@@ -10,6 +10,7 @@ from transports.telnyx.actions import LoadedActions
 from transports.telnyx.background import Background
 from transports.telnyx.call_control import CallControl
 from transports.telnyx.door import Door
+from transports.telnyx.farewell import farewell
 from transports.telnyx.guard import Guard
 from transports.telnyx.options import TelnyxOptions
 from transports.telnyx.parts import TRANSPORT, SessionParts
@@ -37,10 +38,12 @@ class Telnyx:
         self._actions = LoadedActions(options.api_key, options.api_url) if options.api_key else None
         self._background = Background()
         door = Door(host, clock, secured=self._guard.secured)
-        self._control = CallControl(host, clock, door, self._actions, options.outbound, self._background)
+        self._control = CallControl(
+            host, clock, door, self._actions, options.outbound, self._background, farewell(context.agent)
+        )
         self._parts = SessionParts(
             host, clock, door, self._control, self._actions, self._background,
-            options.outbound, options.byte_order,
+            options.outbound, options.byte_order, self._guard.notices,
         )  # fmt: skip
         self._webhooks = Webhooks(
             host, settings, self._guard, door, Seen(clock), self._control, options.outbound

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     BRIDGED = "call.bridged"
     HANGUP = "call.hangup"
     DTMF = "call.dtmf.received"
+    SPEAK_ENDED = "call.speak.ended"
     STREAMING_STARTED = "streaming.started"
     STREAMING_STOPPED = "streaming.stopped"
     STREAMING_FAILED = "streaming.failed"

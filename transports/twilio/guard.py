@@ -18,6 +18,7 @@ from agent.errors import TicketError, WireError
 from agent.lines import CallHost, Slot
 from agent.origin import client_address, is_loopback, public_url, websocket_url
 from agent.settings import Settings
+from transports.sparing_log import SparingLog
 from transports.twilio.signature import SIGNATURE_HEADER, Signatures
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ BODY_DEADLINE_S = 5.0
 _MAX_FIELDS = 500
 _CALL_SID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """`CA` and 32 hexadecimal digits at Twilio; only what could hurt a log or a path is kept out."""
-_LOG_EVERY_MS = 10_000
 
 
 class Guard:
@@ -40,9 +40,8 @@ class Guard:
         self._host = host
         self._settings = settings
         self._signatures = signatures
-        self._clock = clock
-        self._logged_ms: dict[str, float] = {}
-        self._unlogged: dict[str, int] = {}
+        self.notices = SparingLog(logger, clock)
+        """For all that comes from who is not on a call."""
 
     @property
     def secured(self) -> bool:
@@ -107,17 +106,11 @@ class Guard:
     ) -> web.HTTPException:
         """Count and log a refusal; returns the exception to raise."""
         self._host.count_bad_request(transport, kind)
-        now_ms = self._clock.now_ms()
-        if now_ms - self._logged_ms.get(kind, -_LOG_EVERY_MS) >= _LOG_EVERY_MS:
-            self._logged_ms[kind] = now_ms
-            more = self._unlogged.pop(kind, 0)
-            logger.warning(
-                "refused %s %s from %s: %s: %s%s",
-                *(request.method, request.path, client_address(request, self._settings), kind, detail),
-                f" ({more} more since the last such line)" if more else "",
-            )
-        else:
-            self._unlogged[kind] = self._unlogged.get(kind, 0) + 1
+        self.notices.warn(
+            kind,
+            "refused %s %s from %s: %s: %s",
+            *(request.method, request.path, client_address(request, self._settings), kind, detail),
+        )
         if status == 413:
             return web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, text=f"{kind}\n")
         return _ANSWERS[status](text=f"{kind}\n")

@@ -18,7 +18,7 @@ from transports.twilio.media_codec import (
     Start,
     Stop,
 )
-from transports.twilio.session import Session, SessionParts, direction
+from transports.twilio.session import SessionParts, TwilioSession, direction
 from transports.twilio.twiml import CALLED, CALLER, DIRECTION, OWN_PARAMETERS, TICKET, check_target, dial
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class MediaStreamLine:
         self._session.close()
 
 
-class MediaSession(Session):
+class MediaSession(TwilioSession):
     """One media stream's socket."""
 
     TRANSPORT = TRANSPORT
@@ -155,7 +155,10 @@ class MediaSession(Session):
         elif isinstance(event, Stop):
             self.finish()
 
-    async def report_end(self, code: int) -> None:
+    async def report_end(self, code: int | None) -> None:
+        """See `Session`."""
+        if code is None:
+            return
         call, line = self._call, self._line
         assert call is not None
         if line is not None and line.transferred:
@@ -166,13 +169,13 @@ class MediaSession(Session):
             await call.hung_up("caller_hung_up")
         else:
             # A stream does not come back: a close without `stop` is the end (sheet 6.5).
-            logger.info("%s %s: socket lost (%d)", TRANSPORT, self.call_sid, code)
+            logger.info("%s %s: socket lost (%d)", TRANSPORT, self.call_id, code)
             await call.hung_up("line_lost")
 
     def _start(self, start: Start) -> None:
         if self._call is not None:
             raise WireError("second_start", "a second start on one socket")
-        slot = self.admit(start.parameters.get(TICKET), start.call_sid)
+        slot = self.enter(start.parameters.get(TICKET), start.call_sid)
         if slot is None:
             return
         self._decoder.stream_sid = start.stream_sid

@@ -8,7 +8,7 @@ from agent.clock import Timer
 from agent.errors import WireError
 from agent.lines import CallInfo, TextCall
 from transports.twilio import relay_codec as codec
-from transports.twilio.session import Session, SessionParts, direction, gone
+from transports.twilio.session import SessionParts, TwilioSession, direction, gone
 from transports.twilio.twiml import GREETED, OWN_PARAMETERS, TICKET, check_target, relay_language
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class RelayLine:
         return True
 
 
-class RelaySession(Session):
+class RelaySession(TwilioSession):
     """One ConversationRelay socket."""
 
     TRANSPORT = TRANSPORT
@@ -150,7 +150,10 @@ class RelaySession(Session):
             case codec.Dtmf():
                 call.dtmf(event.digit)
 
-    async def report_end(self, code: int) -> None:
+    async def report_end(self, code: int | None) -> None:
+        """See `Session`."""
+        if code is None:
+            return
         call, line = self._call, self._line
         assert call is not None
         assert line is not None
@@ -162,13 +165,13 @@ class RelaySession(Session):
             # "Closing websocket session": the caller hung up (sheet 6.1).
             await call.hung_up("caller_hung_up")
         else:
-            logger.info("%s %s: socket lost (%d), waiting for another", TRANSPORT, self.call_sid, code)
+            logger.info("%s %s: socket lost (%d), waiting for another", TRANSPORT, self.call_id, code)
             await call.lost()
 
     def _setup(self, setup: codec.Setup) -> None:
         if self._call is not None:
             raise WireError("second_start", "a second setup on one socket")
-        slot = self.admit(setup.parameters.get(TICKET), setup.call_sid)
+        slot = self.enter(setup.parameters.get(TICKET), setup.call_sid)
         if slot is None:
             return
         greeted = setup.parameters.get(GREETED)

@@ -1,12 +1,12 @@
-"""A small core for the transport's tests: it answers calls and writes down what it hears. And Telnyx's side."""
+"""The running transport for its tests, and Telnyx's side of webhooks and sockets."""
 
 import asyncio
 import base64
+import contextlib
 import itertools
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -15,13 +15,13 @@ import orjson
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from agent.agentfile.schema import AgentFile
 from agent.clock import Clock, LoopClock, Timer
-from agent.errors import RefusalReason, Refused, TicketError
-from agent.lines import MediaLine
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from tests.transports.fakes import FakeCall, FakeHost, eventually
 from transports.telnyx import Telnyx
 
 CALL = "v3:exampleControlId"
@@ -38,15 +38,19 @@ AGENT = AgentFile.model_validate(
         "languages": ["en"],
         "greeting": {"en": "Hello."},
         "instructions": "Be short.",
-        "phrases": dict.fromkeys(
-            ("reprompt", "silence_goodbye", "time_goodbye", "apology", "not_understood", "transferring",
-             "goodbye"),
-            {"en": "Phrase."},
-        ),
+        "phrases": {
+            "reprompt": {"en": "Are you there?"},
+            "silence_goodbye": {"en": "I hang up."},
+            "time_goodbye": {"en": "Time is up."},
+            "apology": {"en": "Please call again."},
+            "not_understood": {"en": "Pardon?"},
+            "transferring": {"en": "One moment."},
+            "goodbye": {"en": "Goodbye."},
+        },
         "unknown": {"en": "I do not know."},
         "knowledge": [{"id": "hours", "ask": {"en": ["hours"]}, "answer": {"en": "Nine to five."}}],
     }
-)  # fmt: skip
+)
 
 
 class ManualClock:
@@ -107,135 +111,6 @@ class ShiftedClock(LoopClock):
         return super().unix_s() + self.shift_ms / 1000
 
 
-@dataclass
-class FakeSlot:
-    releases: int = 0
-
-    def release(self) -> None:
-        self.releases += 1
-
-
-@dataclass
-class FakeCall:
-    """What was heard, in order."""
-
-    line: Any
-    slot: Any
-    events: list[tuple[Any, ...]] = field(default_factory=list)
-    bad: Counter[str] = field(default_factory=Counter)
-    breaks_on_audio: bool = False
-
-    def hear(self, payload: bytes, timestamp_ms: float) -> None:
-        if self.breaks_on_audio:
-            raise RuntimeError("the core has a bug")
-        self.events.append(("hear", payload, timestamp_ms))
-
-    def marked(self, name: str) -> None:
-        self.events.append(("marked", name))
-
-    def dtmf(self, digit: str) -> None:
-        self.events.append(("dtmf", digit))
-
-    def bad_message(self, kind: str) -> None:
-        self.bad[kind] += 1
-
-    async def hung_up(self, cause: str) -> None:
-        self.events.append(("hung_up", cause))
-
-    async def lost(self) -> None:
-        self.events.append(("lost",))
-
-    def count(self, name: str) -> int:
-        return sum(1 for event in self.events if event[0] == name)
-
-    @property
-    def keys(self) -> str:
-        return "".join(event[1] for event in self.events if event[0] == "dtmf")
-
-
-class FakeTickets:
-    """Tickets are `ticket-1`, `ticket-2` and so on."""
-
-    def __init__(self) -> None:
-        self.issued: dict[str, str] = {}
-        self.cancelled: list[str] = []
-        self.full = False
-        self._count = 0
-
-    def issue(self, platform_call_id: str) -> str:
-        if self.full:
-            raise Refused(RefusalReason.FULL)
-        self._drop(platform_call_id)
-        self._count += 1
-        ticket = f"ticket-{self._count}"
-        self.issued[ticket] = platform_call_id
-        return ticket
-
-    def redeem(self, ticket: str, platform_call_id: str) -> FakeSlot:
-        if self.issued.get(ticket) != platform_call_id:
-            raise TicketError("unknown, used, or of another call")
-        del self.issued[ticket]
-        return FakeSlot()
-
-    def cancel(self, platform_call_id: str) -> None:
-        self.cancelled.append(platform_call_id)
-        self._drop(platform_call_id)
-
-    def _drop(self, platform_call_id: str) -> None:
-        self.issued = {ticket: call for ticket, call in self.issued.items() if call != platform_call_id}
-
-
-class FakeHost:
-    """Answers every call; a live one goes on over a new line."""
-
-    def __init__(self) -> None:
-        self.tickets = FakeTickets()
-        self.calls: list[FakeCall] = []
-        self.live: dict[str, FakeCall] = {}
-        self.over: list[tuple[str, str]] = []
-        self.bad: Counter[tuple[str, str]] = Counter()
-        self.slots: list[Any] = []
-        self.full = False
-        self.fails = False
-
-    def reserve(self) -> FakeSlot:
-        if self.full:
-            raise Refused(RefusalReason.FULL)
-        return FakeSlot()
-
-    def answer_media(self, line: MediaLine, slot: Any) -> FakeCall:
-        self.slots.append(slot)
-        if self.fails:
-            raise RuntimeError("cannot answer")
-        call_id = line.info.platform_call_id
-        live = self.live.get(call_id)
-        if live is not None:
-            slot.release()
-            old, live.line = live.line, line
-            old.close()
-            live.events.append(("reattached",))
-            return live
-        call = FakeCall(line, slot)
-        self.calls.append(call)
-        self.live[call_id] = call
-        return call
-
-    def answer_text(self, line: Any, slot: Any, *, greeted: bool = False) -> Any:
-        raise NotImplementedError
-
-    def is_live(self, platform_call_id: str) -> bool:
-        return platform_call_id in self.live
-
-    async def hang_up(self, platform_call_id: str, cause: str) -> None:
-        self.over.append((platform_call_id, cause))
-        call = self.live.pop(platform_call_id, None)
-        if call is not None:
-            call.line.close()
-
-    def count_bad_request(self, transport: str, kind: str) -> None:
-        self.bad[transport, kind] += 1
-
-
 class Phone:
     """Telnyx's side of one media socket."""
 
@@ -294,6 +169,9 @@ class Phone:
         message = {"event": "dtmf", "stream_id": STREAM, "dtmf": {"digit": digit}}
         await self.send(message | ({"occurred_at": occurred_at} if occurred_at else {}))
 
+    async def mark(self, name: str) -> None:
+        await self.send({"event": "mark", "stream_id": STREAM, "mark": {"name": name}})
+
     async def stop(self) -> None:
         stop = {"user_id": "user", "call_control_id": CALL}
         await self.send({"event": "stop", "sequence_number": "400", "stop": stop, "stream_id": STREAM})
@@ -306,7 +184,9 @@ class Phone:
     async def closed(self) -> int:
         """Read until the server closes; its code."""
         async with asyncio.timeout(5):
-            await self.socket.wait_closed()
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.socket.recv()
         assert self.socket.close_code is not None
         return self.socket.close_code
 
@@ -373,14 +253,20 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    signing: bool = False, clock: Clock | None = None, public_url: str | None = None, **environ: str
+    environ: Mapping[str, str] | None = None,
+    signing: bool = False,
+    clock: Clock | None = None,
+    public_url: str | None = None,
+    **more: str,
 ) -> AsyncIterator[Served]:
-    """The transport on a free loopback port, for one test. `signing`: with the public key set."""
+    """The transport on a free loopback port, for one test. Variables by `environ` or by name.
+
+    `signing`: with the public key set.
+    """
     host = FakeHost()
     clock = clock or LoopClock()
-    if signing:
-        environ["TELNYX_PUBLIC_KEY"] = PUBLIC_KEY
-    settings = Settings(public_url=public_url, environ=environ)
+    keys = {"TELNYX_PUBLIC_KEY": PUBLIC_KEY} if signing else {}
+    settings = Settings(public_url=public_url, environ={**(environ or {}), **more, **keys})
     telnyx = Telnyx(TransportContext(host, settings, AGENT, clock))
     app = web.Application()
     app.add_routes(telnyx.routes())
@@ -412,10 +298,3 @@ def signed(body: bytes, clock: Clock, key: Ed25519PrivateKey = KEY, age_s: int =
     timestamp = str(int(clock.unix_s()) - age_s)
     signature = base64.b64encode(key.sign(timestamp.encode() + b"|" + body)).decode()
     return {"telnyx-signature-ed25519": signature, "telnyx-timestamp": timestamp}
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until `condition()` holds; fails after 5 s."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)

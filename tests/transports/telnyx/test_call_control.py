@@ -10,9 +10,10 @@ import pytest
 from agent.clock import LoopClock
 from agent.errors import LineError
 from loadtest.simulators.telnyx_rest import ANSWERED, ENDED, RINGING, Command, TelnyxRestSimulator
-from tests.transports.telnyx.fakes import API_KEY, CALL, FakeCall, Phone, Served, eventually, serving
+from tests.transports.fakes import FakeCall, eventually
+from tests.transports.telnyx.fakes import API_KEY, CALL, Phone, Served, serving
 from transports.telnyx import background, call_control
-from transports.telnyx.call_flow import MAX_RESTARTS
+from transports.telnyx.call_flow import MAX_RESTARTS, State
 
 PUBLIC = "https://voice.example.test"
 TOKEN_HEADER = "x-telnyx-streaming-auth-token"
@@ -49,7 +50,9 @@ async def world(**environ: str) -> AsyncIterator[World]:
     async with (
         TelnyxRestSimulator(API_KEY, LoopClock()) as api,
         serving(
-            signing=True, public_url=PUBLIC, TELNYX_API_KEY=API_KEY, PARLEY_TELNYX_API_URL=api.url, **environ
+            {"TELNYX_API_KEY": API_KEY, "PARLEY_TELNYX_API_URL": api.url, **environ},
+            signing=True,
+            public_url=PUBLIC,
         ) as served,
     ):
         yield World(api, served)
@@ -81,8 +84,7 @@ async def test_a_call_from_ring_to_hangup() -> None:
         await phone.audio()
         await eventually(lambda: call.count("hear"))
         await phone.stop()
-        await eventually(lambda: call.count("hung_up"))
-        assert ("hung_up", "caller_hung_up") in call.events
+        assert await phone.closed() == 1000
         await w.served.event("streaming.stopped")
         await w.served.event("call.hangup", hangup_cause="normal_clearing", hangup_source="caller")
         await w.quiet()
@@ -194,7 +196,7 @@ async def test_an_api_that_fails_ends_only_that_call() -> None:
 
 
 @pytest.mark.usefixtures("no_grace")
-async def test_a_stream_that_fails_is_started_twice_again_and_then_the_call_is_ended() -> None:
+async def test_a_stream_that_fails_is_started_twice_again_and_then_the_caller_is_told() -> None:
     async with world() as w:
         await w.ring()
         for attempt in range(MAX_RESTARTS):
@@ -203,10 +205,61 @@ async def test_a_stream_that_fails_is_started_twice_again_and_then_the_call_is_e
         tickets = [command.fields["stream_auth_token"] for command in w.api.named("streaming_start")]
         assert tickets == ["ticket-1", "ticket-2", "ticket-3"]
         await w.served.event("streaming.failed", failure_reason="connection_failed")
+        speak = (await w.command("speak")).fields
+        assert (speak["payload"], speak["language"]) == ("Please call again.", "en-US")
+        await w.quiet()
+        assert w.api.calls[CALL] == ANSWERED, "not before the sentence was heard"
+        async with w.served.phone({TOKEN_HEADER: "ticket-3"}) as phone:
+            await phone.start()
+            assert await phone.closed() == 1008, "nor into the sentence"
+        await w.served.event("call.speak.ended")
         await w.command("hangup")
         await w.quiet()
         assert w.served.host.over == [(CALL, "stream_failed")]
         assert w.served.host.tickets.issued == {}
+
+
+@pytest.mark.usefixtures("no_grace")
+async def test_a_caller_who_cannot_even_be_told_is_not_left_in_silence() -> None:
+    async with world() as w:
+        await w.ring()
+        for attempt in range(MAX_RESTARTS):
+            await w.served.event("streaming.failed")
+            await w.command("streaming_start", attempt + 2)
+        w.api.failures = [400]
+        await w.served.event("streaming.failed")
+        await w.command("hangup")
+        await w.quiet()
+        assert w.served.host.over == [(CALL, "speak_failed")]
+
+
+@pytest.mark.usefixtures("no_grace")
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_stream_that_ends_while_the_call_goes_on_is_started_again(clean: bool) -> None:
+    async with world() as w, AsyncExitStack() as stack:
+        phone, call = await begin(w, stack)
+        if clean:
+            await phone.socket.close()
+        else:
+            await phone.stop()
+        await eventually(lambda: call.count("lost"))
+        await w.served.event("streaming.stopped")
+        fresh = (await w.command("streaming_start", 2)).fields["stream_auth_token"]
+        again = await stack.enter_async_context(w.served.phone({TOKEN_HEADER: fresh}))
+        await again.start()
+        await eventually(lambda: call.count("reattached"))
+        assert not call.count("hung_up")
+
+
+@pytest.mark.usefixtures("no_grace")
+async def test_a_caller_who_hangs_up_and_whose_webhook_is_lost() -> None:
+    async with world() as w, AsyncExitStack() as stack:
+        phone, call = await begin(w, stack)
+        w.api.calls[CALL] = ENDED
+        await phone.stop()
+        await eventually(lambda: (CALL, "caller_hung_up") in w.served.host.over)
+        assert w.api.refused == [(422, "90018")]
+        assert call.count("lost") == 1
 
 
 @pytest.mark.usefixtures("no_grace")
@@ -249,7 +302,7 @@ async def test_a_stopped_event_of_an_earlier_stream_is_ignored(monkeypatch: pyte
 async def test_a_lost_socket_of_a_conversation_that_is_over_starts_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(call_control.CEILINGS_MS, call_control.State.CLOSING, 20.0)
+    monkeypatch.setitem(call_control.CEILINGS_MS, State.CLOSING, 20.0)
     async with world() as w, AsyncExitStack() as stack:
         phone, call = await begin(w, stack)
         w.served.host.live.clear()
@@ -259,9 +312,9 @@ async def test_a_lost_socket_of_a_conversation_that_is_over_starts_nothing(
         assert len(w.api.named("streaming_start")) == 1
 
 
-@pytest.mark.parametrize("state", ["answering", "streaming", "closing"])
+@pytest.mark.parametrize("state", ["answering", "farewell", "closing"])
 async def test_no_state_lasts_for_ever(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(call_control.CEILINGS_MS, call_control.State(state), 50.0)
+    monkeypatch.setitem(call_control.CEILINGS_MS, State(state), 50.0)
     async with world() as w, AsyncExitStack() as stack:
         w.api.calls[CALL] = RINGING
         await w.served.event("call.initiated", direction="incoming")
@@ -271,10 +324,23 @@ async def test_no_state_lasts_for_ever(state: str, monkeypatch: pytest.MonkeyPat
         if state == "closing":
             phone = await stack.enter_async_context(w.served.phone({TOKEN_HEADER: "ticket-1"}))
             await phone.start()
-            await w.served.call()
-            await phone.stop()
+            (await w.served.call()).line.close()
+        if state == "farewell":
+            monkeypatch.setattr(call_control, "GRACE_MS", 1.0)
+            for attempt in range(MAX_RESTARTS + 1):
+                await w.command("streaming_start", attempt + 1)
+                await w.served.event("streaming.failed")
+            await w.command("speak")
         await w.command("hangup")
         await eventually(lambda: w.api.calls[CALL] == ENDED)
+        assert CALL in w.served.host.tickets.cancelled
+
+
+async def test_a_stream_that_never_comes_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(call_control.CEILINGS_MS, State.STREAMING, 50.0)
+    async with world() as w:
+        await w.ring()
+        await w.command("speak")
         assert CALL in w.served.host.tickets.cancelled
 
 
@@ -339,7 +405,7 @@ async def test_a_transfer_that_nobody_takes_does_not_leave_the_caller_in_silence
 async def test_a_transfer_that_fails_lets_the_conversation_go_on() -> None:
     async with world() as w, AsyncExitStack() as stack:
         phone, call = await begin(w, stack)
-        with pytest.raises(LineError, match="neither an E.164 number nor a SIP URI"):
+        with pytest.raises(LineError, match=r"neither an E\.164 number nor a SIP URI"):
             await call.line.transfer("reception")
         w.api.failures = [403]
         with pytest.raises(LineError, match="403"):

@@ -55,5 +55,7 @@ def test_the_stream_is_started_again_at_most_twice(socket_came: bool) -> None:
         assert one.handle(Signal.STREAM_LOST) is Step.STREAM
     if socket_came:
         one.handle(Signal.SOCKET_UP)
-    assert one.handle(Signal.STREAM_LOST) is Step.HANG_UP
+    assert one.handle(Signal.STREAM_LOST) is Step.SPEAK
+    assert one.handle(Signal.STREAM_LOST) is Step.NONE
+    assert one.handle(Signal.SPOKEN) is Step.HANG_UP
     assert one.state is State.OVER

@@ -5,7 +5,8 @@ from transports.telnyx.keys import HOLD_MS, REPEAT_MS, KeyBuffer
 
 
 def buffer() -> tuple[ManualClock, KeyBuffer, list[str]]:
-    clock, keys = ManualClock(), []
+    clock = ManualClock()
+    keys: list[str] = []
     return clock, KeyBuffer(clock, keys.append), keys
 
 

@@ -93,7 +93,8 @@ def test_the_sheets_other_messages() -> None:
         b'{"event":"mark",%b,"sequence_number":"91","mark":{"name":"turn-4"}}' % stream
     ) == Mark("turn-4")
     assert decoder.decode(
-        b'{"event":"error","payload":{"code":100004,"title":"invalid_media","detail":"payload is not base64"},'
+        b'{"event":"error","payload":'
+        b'{"code":100004,"title":"invalid_media","detail":"payload is not base64"},'
         b"%b}" % stream
     ) == Complaint("platform_invalid_media", "100004 invalid_media: payload is not base64")
     assert (
@@ -176,11 +177,13 @@ def test_only_the_callers_track_is_heard() -> None:
 def test_a_missing_or_mad_timestamp_goes_on_counting() -> None:
     decoder = begun()
     assert decoder.decode(media(b"\xff" * 160, timestamp="100", chunk="5")) == Media(b"\xff" * 160, 100, 5)
+    times = []
     for told in ({}, {"timestamp": "soon"}, {"timestamp": -4}, {"timestamp": "9" * 30}):
         decoded = decoder.decode(media(b"\xff" * 160, **told))
         assert isinstance(decoded, Media)
         assert decoded.chunk == NO_CHUNK
-    assert decoded.timestamp_ms == 180
+        times.append(decoded.timestamp_ms)
+    assert times == [120, 140, 160, 180]
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,18 @@ import pytest
 
 from agent.errors import LineError
 from agent.lines import Direction
+from tests.transports.fakes import FakeCall, eventually
 from tests.transports.twilio.fakes import (
     ACCOUNT,
     CALL,
     PUBLIC,
     TOKEN,
-    FakeCall,
     Served,
-    eventually,
     serving,
     signed,
 )
 from tests.transports.twilio.phone import Phone
-from transports.twilio import session
+from transports import session
 
 
 def setup(call: str = CALL, **parameters: str) -> dict[str, Any]:
@@ -221,11 +220,12 @@ async def test_a_second_socket_takes_over_and_the_first_is_closed_in_silence() -
     async with serving() as served, aiohttp.ClientSession() as client:
         first, call = await answered(served, client)
         second, taken = await answered(served, client, greeted="false")
+        assert taken is call
         assert await first.closed() == 1000
-        assert call.events == []
+        assert call.events == [("reattached",)]
         assert not taken.greeted
         await second.send({"type": "prompt", "voicePrompt": "Still there?", "last": True})
-        await eventually(lambda: taken.events)
+        await eventually(lambda: taken.count("prompt"))
         await second.socket.close(code=1000)
         await asyncio.wait_for(taken.ended.wait(), 3)
 

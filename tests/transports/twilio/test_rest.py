@@ -10,7 +10,8 @@ import pytest
 from agent.clock import LoopClock
 from agent.errors import ConfigError, LineError
 from loadtest.simulators.twilio_rest import CallUpdate, TwilioRestSimulator
-from tests.transports.twilio.fakes import ACCOUNT, CALL, TOKEN, FakeCall, Served, serving, signed
+from tests.transports.fakes import FakeCall
+from tests.transports.twilio.fakes import ACCOUNT, CALL, TOKEN, Served, serving, signed
 from tests.transports.twilio.phone import Phone
 from tests.transports.twilio.test_media import CONNECTED, STOP, start
 from transports.twilio import rest
@@ -108,7 +109,7 @@ async def media_call() -> AsyncIterator[tuple[Served, TwilioRestSimulator, Phone
             "TWILIO_AUTH_TOKEN": TOKEN,
             "PARLEY_TWILIO_API_URL": simulator.url,
         }
-        async with serving(**environ) as served, aiohttp.ClientSession() as client:
+        async with serving(environ) as served, aiohttp.ClientSession() as client:
             url = served.ws + "/twilio/media"
             phone = await Phone.dial(client, url, signed(url))
             await phone.send(CONNECTED, start(ticket=served.host.tickets.issue(CALL)))
@@ -172,7 +173,7 @@ async def test_a_relay_call_whose_socket_is_lost_is_hung_up_over_rest() -> None:
             "TWILIO_AUTH_TOKEN": TOKEN,
             "PARLEY_TWILIO_API_URL": simulator.url,
         }
-        async with serving(**environ) as served, aiohttp.ClientSession() as client:
+        async with serving(environ) as served, aiohttp.ClientSession() as client:
             url = served.ws + "/twilio/relay"
             phone = await Phone.dial(client, url, signed(url))
             parameters = {"ticket": served.host.tickets.issue(CALL)}

@@ -7,7 +7,8 @@ from agent import plugins
 from agent.clock import LoopClock
 from agent.plugins import TransportContext
 from agent.settings import Settings
-from tests.transports.twilio.fakes import FakeHost, agent_file
+from tests.transports.fakes import FakeHost
+from tests.transports.twilio.fakes import agent_file
 from transports import twilio
 from transports.twilio import Twilio
 

@@ -9,16 +9,15 @@ from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
 
+from tests.transports.fakes import FakeHost, eventually
 from tests.transports.twilio.fakes import (
     ACCOUNT,
     CALL,
     PUBLIC,
     TOKEN,
-    FakeHost,
     Served,
-    eventually,
     serving,
     signed,
 )
@@ -78,7 +77,7 @@ class TwilioSide:
 @asynccontextmanager
 async def twilio(**environ: str) -> AsyncIterator[TwilioSide]:
     async with (
-        serving(public_url=PUBLIC, TWILIO_AUTH_TOKEN=TOKEN, **environ) as served,
+        serving({"TWILIO_AUTH_TOKEN": TOKEN, **environ}, public_url=PUBLIC) as served,
         aiohttp.ClientSession() as client,
     ):
         yield TwilioSide(served, client, PUBLIC)
@@ -276,7 +275,7 @@ async def test_a_body_that_is_no_form(body: bytes, content_type: str, status: in
 async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "BODY_DEADLINE_S", 0.05)
 
-    head = b"POST /twilio/voice HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\n"
+    head = b"POST /twilio/voice HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n"
     async with serving() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
         writer.write(head + b"Call")

@@ -1,0 +1,92 @@
+"""How long a call waits: for the caller to say something, for a state to pass, for its own end.
+
+No state lasts for ever (hold music, a dead provider), a silent caller is asked again and then seen off
+politely, and a call has a maximum length.
+"""
+
+from typing import Protocol
+
+from agent.agentfile.schema import Limits, Turns
+from agent.scope import CallScope
+from agent.turns.machine import State
+
+REPLYING_MS = 30_000.0
+"""Ceiling on a reply without a sound: the providers' own bounds, twice over."""
+YIELDED_MS = 6_000.0
+"""Ceiling on a sound without words while the agent waits: hold music, a siren."""
+GOODBYE_MS = 15_000.0
+"""Ceiling on the goodbye at the time limit."""
+
+
+class PatienceListener(Protocol):
+    """What a call does when its patience is at an end."""
+
+    def reprompt(self) -> None:
+        """The caller has been silent: ask again."""
+
+    def give_up(self) -> None:
+        """The caller stays silent: say goodbye and hang up."""
+
+    def stuck(self) -> None:
+        """The state has lasted too long: leave it the way that keeps the call going."""
+
+    def time_is_up(self) -> None:
+        """The call has reached its maximum length: say goodbye and hang up."""
+
+    def out_of_time(self) -> None:
+        """That goodbye has taken too long: hang up now."""
+
+
+class Patience:
+    """The waits of one call."""
+
+    def __init__(self, turns: Turns, limits: Limits, scope: CallScope, call: PatienceListener) -> None:
+        self._scope = scope
+        self._call = call
+        self._reprompt_ms = float(turns.reprompt_ms)
+        self._max_reprompts = turns.max_reprompts
+        self._max_call_ms = limits.max_call_s * 1000.0
+        self._ceilings_ms = {
+            State.HEARING: float(turns.max_turn_ms),
+            State.REPLYING: REPLYING_MS,
+            State.SPEAKING: limits.max_reply_s * 1000.0,
+            State.YIELDED: YIELDED_MS,
+        }
+        self._reprompts = 0
+
+    def begin(self) -> None:
+        """The call is on."""
+        self._scope.after("time limit", self._max_call_ms, self._time_is_up)
+
+    def state(self, state: State) -> None:
+        """A state begins: it has its ceiling; and nobody is silent while one speaks."""
+        if state is not State.IDLE:
+            self._scope.cancel_timer("idle")
+        ceiling_ms = self._ceilings_ms.get(state)
+        if ceiling_ms is None:
+            self._scope.cancel_timer("ceiling")
+        else:
+            self._scope.after("ceiling", ceiling_ms, self._call.stuck)
+
+    def rest(self) -> None:
+        """Nobody has anything to say: wait for the caller."""
+        self._scope.after("idle", self._reprompt_ms, self._silent)
+
+    def hold(self) -> None:
+        """The line is gone: the caller's silence is not his."""
+        self._scope.cancel_timer("idle")
+
+    def answered(self) -> None:
+        """The caller said something: the reprompts begin anew."""
+        self._reprompts = 0
+
+    def _silent(self) -> None:
+        if self._reprompts < self._max_reprompts:
+            self._reprompts += 1
+            self._call.reprompt()
+        else:
+            self._call.give_up()
+
+    def _time_is_up(self) -> None:
+        self._scope.after("time limit", GOODBYE_MS, self._call.out_of_time)
+        self._call.time_is_up()

@@ -1,0 +1,130 @@
+"""The agent's replies in one call: begun, run, cut short, settled. One at a time.
+
+Settling is where a reply becomes history: it keeps what the caller has heard of it, by the ledger.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from agent.caller_turn import CallerTurn
+from agent.events import AgentHeard, Audience
+from agent.history import History
+from agent.latency import TurnMarks
+from agent.mouth import Mouth
+from agent.records import CallRecord, TurnRecord
+from agent.reply import Reply, ReplyParts, Speaker
+from agent.scope import CallScope
+from agent.services import CallServices
+from agent.turns.expectation import ANYTHING, Expectation
+
+HEARD_MS = 250.0
+"""How often a listener is told how far the caller has heard."""
+
+
+class Replies:
+    """What the agent says in one call, whether it answers or speaks by itself."""
+
+    def __init__(
+        self,
+        services: CallServices,
+        record: CallRecord,
+        scope: CallScope,
+        mouth: Mouth,
+        speaker: Speaker,
+        audience: Audience,
+    ) -> None:
+        self.current: Reply | None = None
+        """The reply that is being made or heard."""
+        self.history = History()
+        self._services = services
+        self._record = record
+        self._scope = scope
+        self._mouth = mouth
+        self._audience = audience
+        self._parts = ReplyParts(
+            services.agent, services.llm, services.tools, services.clock, mouth, self.history,
+            record.counters, record.info, speaker, audience,
+        )  # fmt: skip
+        self._began_ms = services.clock.now_ms()
+        self._generation = 0
+        self._task: asyncio.Task[None] | None = None
+        self._expectation: Expectation | None = None
+        self._said = ""
+
+    def new(self, marks: TurnMarks, kind: str) -> Reply:
+        """A reply of which nothing is made yet."""
+        self._generation += 1
+        at_ms = self._services.clock.now_ms() - self._began_ms
+        record = TurnRecord(len(self._record.turns), at_ms, self._record.language, kind=kind)
+        self._record.turns.append(record)
+        self.current = Reply(self._parts, self._generation, marks, record)
+        self._expectation = None
+        return self.current
+
+    def to(self, turn: CallerTurn, text: str) -> Reply:
+        """A reply to what the caller said."""
+        self.history.caller_said(text)
+        reply = self.new(turn.marks, turn.kind)
+        reply.record.caller = text
+        reply.record.providers.update(turn.providers or {})
+        return reply
+
+    def platform_says(self, text: str) -> None:
+        """The platform speaks `text`, the greeting, by itself: account for it as said."""
+        reply = self.new(TurnMarks(), "greeting")
+        reply.turn.rounds[-1].text = text
+        self._mouth.begin(reply.generation, self._record.language, reply.marks, reply.record)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what makes a reply, beside the call. Cancelled with the reply."""
+        self._task = self._scope.spawn(work, name="reply")
+
+    def cancel(self) -> None:
+        """Cut the reply short, here and at the far end; what was heard of it is kept."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self._task = None
+        self.settle(interrupted=True)
+
+    def settle(self, *, interrupted: bool) -> None:
+        """The reply is over: history and record keep what was heard of it."""
+        reply, self.current = self.current, None
+        if reply is None:
+            return
+        heard = self._mouth.cancel() if interrupted else self._mouth.heard()
+        text = reply.turn.text if heard.complete and not interrupted else heard.text
+        self.history.settle(reply.turn, text, interrupted=interrupted)
+        reply.record.agent = text
+        reply.record.interrupted = interrupted
+        self._said = text
+        self._expectation = None
+        self._scope.cancel_timer("heard")
+        self._tell_heard(reply, text, done=True)
+
+    def sounded(self) -> None:
+        """The current reply can be heard: tell how far, now and then."""
+        if self._audience.listening:
+            self._scope.after("heard", HEARD_MS, self._still_heard)
+
+    @property
+    def expectation(self) -> Expectation:
+        """What the agent asked for last."""
+        if self._expectation is None:
+            said = self.recently_said()
+            self._expectation = self._services.expectations.of(said) if said else ANYTHING
+        return self._expectation
+
+    def recently_said(self) -> str:
+        """The agent's last words: heard or being heard."""
+        if self.current is not None:
+            return self.current.turn.text
+        return self._said or self.history.last_heard()
+
+    def _still_heard(self) -> None:
+        if self.current is not None:
+            self._tell_heard(self.current, self._mouth.heard().text, done=False)
+            self.sounded()
+
+    def _tell_heard(self, reply: Reply, text: str, *, done: bool) -> None:
+        self._audience.tell(AgentHeard(reply.record.index, text, done, reply.record.interrupted))

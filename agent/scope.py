@@ -1,0 +1,73 @@
+"""What one call has running: its tasks and timers, with one place that notices their faults.
+
+Whatever goes wrong inside a callback of a call ends at most that call: every timer, task and outside callback
+of it runs through its scope, which reports an exception once and goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from agent.clock import Clock, Timer
+
+logger = logging.getLogger(__name__)
+
+
+class CallScope:
+    """Tasks and named timers of one call. `on_fault` is told of every exception, already logged."""
+
+    def __init__(self, call_id: str, clock: Clock, on_fault: Callable[[], None]) -> None:
+        self._call_id = call_id
+        self.clock = clock
+        self._on_fault = on_fault
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, Timer] = {}
+        self._open = True
+
+    def run(self, name: str, work: Callable[[], object]) -> None:
+        """Call `work` now; an exception is a fault of this call, not of whoever called."""
+        try:
+            work()
+        except Exception:  # one call's fault must not reach the others, or a provider's reader
+            logger.exception("call %s: %s failed", self._call_id, name)
+            self._on_fault()
+
+    def after(self, name: str, delay_ms: float, callback: Callable[[], object]) -> None:
+        """Call back later. One timer per name; a new one replaces the old. None once the scope is closed."""
+        self.cancel_timer(name)
+        if self._open:
+            self._timers[name] = self.clock.call_later(delay_ms, lambda: self.run(name, callback))
+
+    def cancel_timer(self, name: str) -> None:
+        """Drop the timer of that name, if there is one."""
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    def stop_timers(self) -> None:
+        """Drop all timers and take no new ones."""
+        self._open = False
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        """Run `work` as a task of this call."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    async def cancel_tasks(self) -> None:
+        """Cancel all tasks and wait until they are over. The caller sets the bound."""
+        tasks = {task for task in self._tasks if task is not asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("call %s: %s failed", self._call_id, task.get_name(), exc_info=error)
+            self._on_fault()

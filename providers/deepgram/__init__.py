@@ -1,0 +1,5 @@
+"""Deepgram: live recognition (Nova, `/v1/listen`)."""
+
+from providers.deepgram.client import Deepgram
+
+__all__ = ["Deepgram"]

@@ -1,0 +1,5 @@
+"""OpenAI chat completions, and every server that speaks the same protocol."""
+
+from providers.openai.chat import OpenAIChat
+
+__all__ = ["OpenAIChat"]

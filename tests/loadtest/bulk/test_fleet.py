@@ -1,0 +1,126 @@
+"""Fleets against a small server of the test's own: greets, hears, answers, clears."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+from aiohttp import web
+
+from agent.clock import LoopClock
+from loadtest.bulk.dialect import TELNYX, TWILIO
+from loadtest.bulk.fleet import MediaFleet, RelayFleet, Target
+from loadtest.bulk.media_call import Script
+from loadtest.callers.errors import Unreachable
+from tests.loadtest.bulk.speeches import LOUD, speech
+
+
+class Platformless:
+    """Answers every call with a word and every stop with nothing; refuses beyond `room`."""
+
+    def __init__(self) -> None:
+        self.room = 100
+        self.heard: dict[str, list[str]] = {}
+        """Events by path."""
+        self.sockets: list[web.WebSocketResponse] = []
+        self.target = Target("", 0)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if len(self.sockets) >= self.room:
+            raise web.HTTPServiceUnavailable
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        self.sockets.append(socket)
+        heard = self.heard.setdefault(request.path, [])
+        async for message in socket:
+            found = orjson.loads(message.data)
+            kind = found.get("event") or found["type"]
+            heard.append(kind)
+            if kind == "start":
+                audio = b64encode(LOUD).decode()
+                await socket.send_str(f'{{"event":"media","media":{{"payload":"{audio}"}}}}')
+            elif kind == "prompt":
+                await socket.send_str('{"type":"text","token":"Yes.","last":true}')
+        return socket
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Platformless]:
+    found = Platformless()
+    app = web.Application()
+    for path in ("/twilio/media", "/telnyx/media", "/twilio/relay"):
+        app.router.add_get(path, found.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found.target = Target("127.0.0.1", runner.addresses[0][1])
+    yield found
+    await runner.cleanup()
+
+
+def media_fleet(target: Target) -> MediaFleet:
+    script = Script(think_ms=(20.0, 20.0), answer_within_ms=200.0)
+    return MediaFleet(target, LoopClock(), speech(), (TWILIO, TELNYX), script)
+
+
+async def test_media_calls_are_spread_over_the_platforms_and_paced(server: Platformless) -> None:
+    fleet = media_fleet(server.target)
+    await fleet.open(6, 500.0)
+    assert fleet.live == 6 == len(set(fleet.call_ids))
+    fleet.measure_from_now()
+    await asyncio.sleep(0.8)
+    sent = fleet.figures.frames_sent
+    greetings = fleet.figures.greetings
+    fleet.close()
+    assert sent == pytest.approx(6 * 40, rel=0.2)
+    assert greetings == 6
+    assert fleet.lateness.percentile(0.5) < 20
+    await asyncio.sleep(0.05)
+    for path in ("/twilio/media", "/telnyx/media"):
+        heard = server.heard[path]
+        assert heard.count("start") == 3
+        assert heard.count("stop") == 3
+        assert heard.count("media") > 100
+    assert fleet.live == 0
+    assert fleet.figures.lost_calls == 0, "a fleet that hangs up has lost nothing"
+
+
+async def test_calls_that_the_server_ends_are_lost(server: Platformless) -> None:
+    fleet = media_fleet(server.target)
+    await fleet.open(3, 500.0)
+    await server.sockets[0].close()
+    await asyncio.sleep(0.1)
+    assert fleet.figures.lost_calls == 1
+    assert len(fleet.call_ids) == 2
+    fleet.close()
+
+
+async def test_refused_calls_are_counted_and_the_others_go_on(server: Platformless) -> None:
+    server.room = 2
+    fleet = media_fleet(server.target)
+    await fleet.open(5, 500.0)
+    assert (fleet.live, fleet.refused) == (2, 3)
+    fleet.close()
+
+
+async def test_with_no_call_at_all_the_server_is_named(server: Platformless) -> None:
+    server.room = 0
+    for fleet in (media_fleet(server.target), RelayFleet(server.target, LoopClock())):
+        with pytest.raises(Unreachable, match=str(server.target.port)):
+            await fleet.open(1, 500.0)
+        fleet.close()
+
+
+async def test_relay_calls_ask_at_their_rhythm_and_are_answered(server: Platformless) -> None:
+    fleet = RelayFleet(server.target, LoopClock(), turn_ms=100.0)
+    await fleet.open(4, 500.0)
+    await asyncio.sleep(1.1)
+    fleet.measure_from_now()
+    await asyncio.sleep(0.5)
+    fleet.close()
+    assert fleet.figures.turns == pytest.approx(20, abs=6)
+    assert len(fleet.figures.voice_to_voice_ms) == pytest.approx(fleet.figures.turns, abs=4)
+    assert fleet.figures.unanswered == 0
+    assert fleet.lateness.percentile(0.5) < 20
+    assert server.heard["/twilio/relay"].count("setup") == 4

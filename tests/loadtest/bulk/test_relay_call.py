@@ -1,0 +1,61 @@
+import orjson
+import pytest
+
+from loadtest.bulk.figures import Figures
+from loadtest.bulk.relay_call import RelayCall
+from tests.loadtest.bulk.wire import messages
+
+
+@pytest.fixture
+def call() -> RelayCall:
+    return RelayCall(Figures())
+
+
+def text(token: str) -> bytes:
+    return orjson.dumps({"type": "text", "token": token, "last": False})
+
+
+def test_it_opens_with_setup_and_asks_final_prompts(call: RelayCall) -> None:
+    (setup,) = messages(call.opening)
+    assert (setup["type"], setup["callSid"]) == ("setup", call.call_id)
+    (prompt,) = messages(call.ask(1_000.0))
+    assert (prompt["type"], prompt["last"]) == ("prompt", True)
+    assert prompt["voicePrompt"]
+
+
+def test_an_answer_is_measured_once_from_the_prompt_to_the_first_text(call: RelayCall) -> None:
+    call.ask(1_000.0)
+    call.received(text(""), 1_001.0)
+    call.received(text("From eight"), 1_003.5)
+    call.received(text(" to six."), 1_008.0)
+    assert call.figures.voice_to_voice_ms == [3.5]
+    assert (call.figures.turns, call.figures.unanswered) == (1, 0)
+
+
+def test_a_prompt_into_an_answer_interrupts_where_the_voice_has_got_to(call: RelayCall) -> None:
+    call.ask(0.0)
+    call.received(text("We are open from Monday to Friday."), 0.0)
+    interrupt, prompt = messages(call.ask(1_000.0))
+    # 14 characters a second.
+    assert interrupt["utteranceUntilInterrupt"] == "We are open fr"
+    assert interrupt["durationUntilInterruptMs"] == 1000
+    assert prompt["type"] == "prompt"
+    assert call.figures.barge_ins == 1
+
+
+def test_an_answer_that_was_heard_out_is_not_interrupted(call: RelayCall) -> None:
+    call.ask(0.0)
+    call.received(text("Yes."), 0.0)
+    assert [each["type"] for each in messages(call.ask(10_000.0))] == ["prompt"]
+
+
+def test_no_answer_until_the_next_prompt_counts(call: RelayCall) -> None:
+    call.ask(0.0)
+    call.ask(10_000.0)
+    assert call.figures.unanswered == 1
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"{}", b"3"])
+def test_nonsense_from_the_server_is_counted(call: RelayCall, data: bytes) -> None:
+    call.received(data, 0.0)
+    assert call.figures.bad_messages == 1
