@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEBIAN := espeak-ng
 
-.PHONY: help install serve demo test check bench debian
+.PHONY: help install serve demo test check bench bench-parts debian
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
@@ -38,5 +38,10 @@ check: install ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install ## figures of the parts
+bench: install ## a speed table against its targets, four minutes on a quiet machine; out/bench.json has it all
+	$(BIN)/python -m bench.calls --repeat 3 --seconds 15 --json out/bench.json
+
+bench-parts: install ## figures of the parts: hearing, message codecs, sockets
 	$(BIN)/python -m bench.hearing
+	$(BIN)/python -m bench.twilio_media
+	$(BIN)/python -m bench.websocket

@@ -21,11 +21,11 @@ class Backlog:
         return self._bytes / self._bytes_per_ms
 
     def append(self, payload: bytes, keep_ms: float) -> None:
-        """Add `payload` and forget what is older than `keep_ms`."""
+        """Add `payload` and forget what is older than `keep_ms`: whole payloads only."""
         self._payloads.append(payload)
         self._bytes += len(payload)
         limit = keep_ms * self._bytes_per_ms
-        while self._bytes > limit:
+        while self._bytes - len(self._payloads[0]) >= limit > 0:
             self._bytes -= len(self._payloads.popleft())
 
     def last(self, ms: float) -> list[bytes]:

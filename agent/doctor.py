@@ -1,6 +1,7 @@
 """`parley doctor`: what this machine, its keys and its ports lack, and what to do about it."""
 
 import argparse
+import difflib
 import os
 import resource
 import socket
@@ -14,12 +15,14 @@ from typing import NamedTuple
 from agent.agentfile import load_agent
 from agent.errors import ConfigError
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, load
-from agent.settings import Settings
+from agent.settings import Settings, variables
 
 MIN_FILES = 4_096
 """Open files: two sockets for each call and some for providers."""
 
 
+_CLOSE = 0.9
+"""Likeness (difflib) of a misspelt variable: one letter wrong, missing or swapped."""
 _PROVIDER_KEYS = {"openai": "OPENAI_API_KEY"}
 """Variables that network providers cannot do without."""
 
@@ -57,6 +60,7 @@ def examine(agent_file: Path | None) -> Iterator[Finding]:
         yield Finding("fail", str(error))
         return
     yield Finding("ok", "environment")
+    yield from _misspelt(settings)
     yield from _agent(settings)
     yield from _plugins(settings)
     yield from _secrets(settings)
@@ -71,6 +75,15 @@ def examine(agent_file: Path | None) -> Iterator[Finding]:
     yield Finding("ok" if enough else "warn", f"{files} open files{advice}")
     yield _tls(settings)
     yield _temporary()
+
+
+def _misspelt(settings: Settings) -> Iterator[Finding]:
+    """A variable that nobody reads is not a mistake for sure: a transport's own, or one of Kubernetes'."""
+    known = variables()
+    for name in sorted(settings.environ):
+        close = difflib.get_close_matches(name, known, 1, _CLOSE)
+        if name.startswith("PARLEY_") and name not in known and close:
+            yield Finding("warn", f"{name} is not read by the server: did you mean {close[0]}?")
 
 
 def _agent(settings: Settings) -> Iterator[Finding]:

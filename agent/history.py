@@ -22,9 +22,12 @@ class Round:
     """By tool call id."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AgentTurn:
-    """What the agent says in one turn, as generated; `heard` once it is settled."""
+    """What the agent says in one turn, as generated; `heard` once it is settled.
+
+    Compared by identity: the agent may say the same twice.
+    """
 
     rounds: list[Round] = field(default_factory=lambda: [Round()])
     heard: str | None = None

@@ -78,26 +78,32 @@ class AudioClock:
     The network only ever delays, so the smallest difference between arrival and stream time seen so far is
     the closest to the truth (as NTP and RTP receivers do it); it is let up slowly, since two clocks drift
     apart (100 ppm at worst for cheap oscillators).
+
+    A stream time that goes back by more than packets overtake each other is a stream that began anew.
     """
 
-    __slots__ = ("_offset_ms", "_seen_ms")
+    __slots__ = ("_offset_ms", "_seen_ms", "_stream_ms")
 
     DRIFT_PER_MS = 1e-4
+    RESTART_MS = 500.0
+    """Far more than reordering buffers let through, far less than what a call had lasted."""
 
     def __init__(self) -> None:
         self._offset_ms: float | None = None
         self._seen_ms = 0.0
+        self._stream_ms = 0.0
 
     def arrived(self, stream_ms: float, now_ms: float) -> float:
-        """Audio of stream time `stream_ms` was read at `now_ms`: when it reached this machine, at the latest."""
+        """Audio of stream time `stream_ms` was read at `now_ms`: when it reached this machine."""
         offset_ms = now_ms - stream_ms
         known_ms = self._offset_ms
-        if known_ms is None:
+        if known_ms is None or stream_ms < self._stream_ms - self.RESTART_MS:
             self._offset_ms = offset_ms
         else:
             known_ms += (now_ms - self._seen_ms) * self.DRIFT_PER_MS
             self._offset_ms = min(known_ms, offset_ms)
         self._seen_ms = now_ms
+        self._stream_ms = stream_ms
         return stream_ms + self._offset_ms
 
 

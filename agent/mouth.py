@@ -12,6 +12,7 @@ from typing import Protocol
 from agent.agentfile.schema import Voice
 from agent.audio.codec import Decoder, make_decoder
 from agent.audio.convert import Converter, make_converter
+from agent.audio.formats import Encoding
 from agent.chains import TTSChain
 from agent.clock import Clock, Timer
 from agent.errors import ProviderError
@@ -30,6 +31,7 @@ AHEAD_MS = 5_000.0
 barge-in can waste."""
 MAX_UTTERANCE_CHARS = 8_000
 """Text of one utterance beyond this is dropped: about ten minutes of speech that nobody asked for."""
+_COMPANDED = (Encoding.PCMU, Encoding.PCMA)
 
 
 class MouthListener(Protocol):
@@ -149,6 +151,8 @@ class MediaMouth:
             self._add(pieces)
 
     def end(self) -> None:
+        if self._ended:
+            return
         rest = self._splitter.flush()
         if rest:
             self._add([rest])
@@ -242,6 +246,9 @@ class MediaMouth:
                 if self._marks.tts_first_audio_ms is None:
                     self._marks.tts_first_audio_ms = now_ms
                 audio = chunk.audio
+                if self._line.outbound != target:
+                    # Another socket in another format, in the middle of a sentence.
+                    target, converter = self._line.outbound, None
                 if chunk.format != target:
                     converter = converter or make_converter(chunk.format, target)
                     audio = converter.convert(audio)
@@ -266,7 +273,10 @@ class MediaMouth:
             self._marks.first_audio_out_ms = self._clock.now_ms()
             self._listener.sound(self.generation)
         if self.echo is not None:
-            self.echo.played(self._reference.decode(audio), plays_at_ms)
+            if self._line.outbound.encoding in _COMPANDED:
+                self.echo.played(audio, plays_at_ms, self._reference)
+            else:
+                self.echo.played(self._reference.decode(audio), plays_at_ms)
 
     def _drained(self) -> None:
         self._listener.heard_out(self.generation)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from agent.audio.codec import make_encoder
 from agent.audio.convert import make_converter
 from agent.audio.formats import FRAME_MS, AudioFormat, Encoding, linear
+from agent.audio.tape import Tape
 from agent.latency import CallCounters
 from agent.ledger import AudioLedger, Heard
 from agent.lines import MediaLine
@@ -56,9 +57,8 @@ class Playout:
         self._counters = counters
         self._on_sent = on_sent
         self._on_drained = on_drained
-        self._audio = bytearray()
-        self._base = 0  # position in bytes of _audio[0] within the utterance
-        self._next = 0  # position in bytes of what is sent next
+        self._audio = Tape()  # positions in bytes from the utterance's first
+        self._next = 0  # what is sent next
         self._finished = self._drained = True
         self._paused = False
         self._rested = False
@@ -70,8 +70,8 @@ class Playout:
     def begin(self, generation: int) -> None:
         """A new reply. Audio of any earlier one is dropped from here on."""
         self.generation = generation
-        self._audio.clear()
-        self._base = self._next = 0
+        self._audio = Tape()
+        self._next = 0
         self._finished = self._paused = self._rested = self._drained = False
         self._mark_at.clear()
         self.ledger.begin()
@@ -79,14 +79,14 @@ class Playout:
     def text(self, generation: int, text: str) -> None:
         """What the next audio says."""
         if generation == self.generation:
-            self.ledger.text(text, self._format.duration_ms(self._end))
+            self.ledger.text(text, self._format.duration_ms(self._audio.end))
 
     def write(self, generation: int, audio: bytes, now_ms: float, words: tuple[WordTime, ...] = ()) -> None:
         """Audio in the line's outbound format. Sent at once as far as the lead allows."""
         if generation != self.generation or self._finished:
             self._counters.stale_chunks += 1
             return
-        self._audio += audio
+        self._audio.append(audio)
         self.ledger.audio(self._format.duration_ms(len(audio)), words)
         self._pump(now_ms)
         if not self._paused:
@@ -96,7 +96,7 @@ class Playout:
         """The sentence's audio is complete: a mark behind it will tell when it was heard."""
         if generation == self.generation:
             self.ledger.text_ended()
-            self._mark_at.append(self._end)
+            self._mark_at.append(self._audio.end)
             self._send_marks()
 
     def finish(self, generation: int, now_ms: float) -> None:
@@ -105,7 +105,7 @@ class Playout:
             return
         self._pad()
         self._finished = True
-        self._mark_at.append(self._end)
+        self._mark_at.append(self._audio.end)
         self._pump(now_ms)
         self._send_marks()
         if not self._paused:
@@ -125,7 +125,7 @@ class Playout:
 
     def ahead_ms(self, now_ms: float) -> float:
         """Audio that the caller has not heard yet, here and at the far end."""
-        waiting_ms = self._format.duration_ms(self._end - self._next)
+        waiting_ms = self._format.duration_ms(self._audio.end - self._next)
         return waiting_ms + max(self.ledger.far_ms(now_ms), 0.0)
 
     def pause(self, now_ms: float) -> None:
@@ -146,10 +146,10 @@ class Playout:
         position_ms = self.ledger.resume_position_ms()
         frame = self._format.frame_bytes
         wanted = int(position_ms / FRAME_MS) * frame
-        self._next = max(wanted, self._base)
+        self._next = max(wanted, self._audio.start)
         self.ledger.resumed(self._format.duration_ms(self._next))
         if self._finished and not self._mark_at:
-            self._mark_at.append(self._end)
+            self._mark_at.append(self._audio.end)
         self._pump(now_ms)
         self._ticker.add(self.tick)
 
@@ -164,8 +164,8 @@ class Playout:
         self.generation += 1
         self._finished = self._drained = True
         self._paused = False
-        self._audio.clear()
-        self._base = self._next = 0
+        self._audio = Tape()
+        self._next = 0
         return heard
 
     def replace_line(self, line: MediaLine, now_ms: float) -> None:
@@ -188,24 +188,21 @@ class Playout:
 
     def tick(self, now_ms: float) -> None:
         """Send what is due; called every 20 ms while there is something to send or to wait for."""
-        if self._next < self._end:
+        if self._next < self._audio.end:
             self._pump(now_ms)
         elif self._finished and self.ledger.played_out(now_ms, MARK_PATIENCE_MS):
             self._ticker.remove(self.tick)
             self._drained = True
+            self._audio.forget(self._audio.end)
             self._on_drained()
 
     @property
     def _format(self) -> AudioFormat:
         return self._line.outbound
 
-    @property
-    def _end(self) -> int:
-        return self._base + len(self._audio)
-
     def _pump(self, now_ms: float) -> None:
         frame = self._format.frame_bytes
-        if self._paused or self._end - self._next < frame:
+        if self._paused or self._audio.end - self._next < frame:
             return
         far_ms = self.ledger.far_ms(now_ms)
         started = self._next > 0
@@ -218,15 +215,14 @@ class Playout:
         if started and far_ms > lead_ms - min(MESSAGE_MS, lead_ms / 2):
             return
         room_ms = lead_ms - max(far_ms, 0.0)
-        while room_ms >= FRAME_MS and self._end - self._next >= frame:
-            available = (self._end - self._next) // frame
+        while room_ms >= FRAME_MS and self._audio.end - self._next >= frame:
+            available = (self._audio.end - self._next) // frame
             frames = min(available, int(min(room_ms, MAX_MESSAGE_MS) // FRAME_MS))
             self._send(frames, frame, now_ms)
             room_ms -= frames * FRAME_MS
 
     def _send(self, frames: int, frame: int, now_ms: float) -> None:
-        start = self._next - self._base
-        audio = bytes(self._audio[start : start + frames * frame])
+        audio = self._audio.read(self._next, frames * frame)
         self._next += len(audio)
         self._rested = False
         plays_at_ms = now_ms + max(self.ledger.far_ms(now_ms), 0.0)
@@ -235,37 +231,35 @@ class Playout:
         self._counters.frames_out += frames
         self._on_sent(audio, plays_at_ms)
         self._send_marks()
-        keep = int(self._format.bytes_per_ms * KEEP_BEHIND_MS)
-        if start > 2 * keep:
-            cut = (start - keep) // frame * frame
-            del self._audio[:cut]
-            self._base += cut
+        self._audio.forget(self._next - int(KEEP_BEHIND_MS / FRAME_MS) * frame)
 
     def _pad(self) -> None:
         frame = self._format.frame_bytes
-        short = -len(self._audio) % frame
+        short = -self._audio.end % frame
         if not short:
             return
         if self._format.encoding is Encoding.G722:
             # G.722 has no silence byte: the end of its own encoding of silence is close enough for 20 ms.
             silence = make_encoder(self._format).encode(linear(16000).silence(1280))
-            self._audio += silence[-short:]
+            self._audio.append(silence[-short:])
         else:
-            self._audio += self._format.silence(short)
+            self._audio.append(self._format.silence(short))
 
     def _recode(self, target: AudioFormat) -> None:
         """Put what is kept into another line's format; positions in whole frames stay what they are."""
         before, after = self._format.frame_bytes, target.frame_bytes
         converter = make_converter(self._format, target)
-        self._audio = bytearray(converter.convert(bytes(self._audio)) + converter.flush())
-        self._base = self._base // before * after
+        kept = self._audio
+        audio = converter.convert(kept.read(kept.start, len(kept))) + converter.flush()
+        if self._finished:
+            # To the frame: resampling may have made it some samples longer or shorter.
+            audio = audio[: len(audio) // after * after]
+        self._audio = Tape(kept.start // before * after)
+        self._audio.append(audio)
         self._next = self._next // before * after
         self._mark_at = deque(-(-position // before) * after for position in self._mark_at)
         if self._finished:
-            # To the frame: resampling may have made it some samples longer or shorter.
-            size = len(self._audio) // after * after
-            del self._audio[size:]
-            self._mark_at = deque(min(position, self._end) for position in self._mark_at)
+            self._mark_at = deque(min(position, self._audio.end) for position in self._mark_at)
 
     def _send_marks(self) -> None:
         """One mark behind each sentence whose audio has gone out; none while paused."""

@@ -41,7 +41,7 @@ class CallRecord:
     """The turn machine's state, or `ended`."""
     ended_unix_s: float | None = None
     cause: str = ""
-    """Why it ended: `caller_hung_up`, `agent_hung_up`, `transferred`, `silence`, `time_limit`, `drained`, ..."""
+    """Why it ended: `caller_hung_up`, `agent_hung_up`, `transferred`, `silence`, `time_limit`, `drained`…"""
     turns: list[TurnRecord] = field(default_factory=list)
     counters: CallCounters = field(default_factory=CallCounters)
     bad_messages: dict[str, int] = field(default_factory=dict)

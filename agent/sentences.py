@@ -13,13 +13,21 @@ MAX_CHARS = 280
 
 # An end of sentence: CJK marks stand alone, others need a space behind (or a newline), so that "3.5" and
 # "example.com" stay whole.
-_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]»”]*(?=\s)|[。！？]+|\n+")
+_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]»”]*(?=\s)|[。！？]+[」』”’）]*|\n+")
 _CLAUSE_END = re.compile(r"[,;:–—]+(?=\s)|[，；：、]+")
 # Not ends of sentences, in the languages that ship phrases.
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|nr|vs|approx|e\.g|i\.e|etc|sr|sra|dra|ud|mme|mlle|m|z\.b|bzw|ca|[a-z])\.$",
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|approx|e\.g|i\.e|etc|sr|sra|dra|ud|mme|mlle|m|z\.b|bzw|ca|[a-z])\.\Z",
     re.IGNORECASE,
 )
+# "No. 5" is one, "No. We are closed." is an answer that has to leave at once.
+_NUMBER_SIGN = re.compile(r"(?:^|[\s(])(?:no|nr)\.\Z", re.IGNORECASE)
+_LIST_NUMBER = re.compile(r"(?:^|\n)\s*\d{1,2}\.\Z")
+_DAY = re.compile(r"(?:^|\s)\d{1,2}\.\Z")
+_MONTHS = tuple(
+    "Januar Jänner Februar März April Mai Juni Juli August September Oktober November Dezember".split()
+)
+"""What makes "am 5. Mai" a date in German."""
 
 
 class SentenceSplitter:
@@ -48,18 +56,30 @@ class SentenceSplitter:
         return piece if speakable(piece) else None
 
     def _cut(self) -> int | None:
-        for match in _SENTENCE_END.finditer(self._text):
-            if not _ABBREVIATION.search(self._text[: match.end()]):
+        text = self._text
+        for match in _SENTENCE_END.finditer(text, 0, MAX_CHARS + 1):
+            if not _goes_on(text[: match.end()], text[match.end() :].lstrip()):
                 return match.end()
         if self._first:
-            for match in _CLAUSE_END.finditer(self._text):
+            for match in _CLAUSE_END.finditer(text):
                 if match.start() >= MIN_CLAUSE_CHARS:
                     return match.end()
-        if len(self._text) > MAX_CHARS:
-            clauses = [match.end() for match in _CLAUSE_END.finditer(self._text, 0, MAX_CHARS)]
-            space = self._text.rfind(" ", 0, MAX_CHARS)
+        if len(text) > MAX_CHARS:
+            clauses = [match.end() for match in _CLAUSE_END.finditer(text, 0, MAX_CHARS)]
+            space = text.rfind(" ", 0, MAX_CHARS)
             return clauses[-1] if clauses else space if space > 0 else MAX_CHARS
         return None
+
+
+def _goes_on(before: str, behind: str) -> bool:
+    """True if the sentence does not end after `before`, or what would tell has not been generated yet."""
+    if _ABBREVIATION.search(before) or _LIST_NUMBER.search(before):
+        return True
+    if _NUMBER_SIGN.search(before):
+        return not behind or behind[0].isdigit()
+    if _DAY.search(before):
+        return any(behind.startswith(month) or month.startswith(behind) for month in _MONTHS)
+    return False
 
 
 def speakable(text: str) -> bool:

@@ -61,11 +61,11 @@ class Settings:
                     values[name] = read(text)
                 except ValueError as error:
                     wrong.append(f"{variable}={text!r}: {error}")
-        if wrong:
-            raise ConfigError("\n".join(wrong))
         values.update({name: value for name, value in flags.items() if value is not None})
         settings = cls(environ=environ, **values)
-        settings._check()
+        wrong += settings._mistakes()
+        if wrong:
+            raise ConfigError("\n".join(wrong))
         return settings
 
     def secret(self, *names: str) -> str | None:
@@ -75,14 +75,17 @@ class Settings:
                 return value
         return None
 
-    def _check(self) -> None:
+    def _mistakes(self) -> list[str]:
+        """Settings that do not go together, one line each."""
+        found: list[str] = []
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ConfigError("set both PARLEY_TLS_CERTIFICATE and PARLEY_TLS_KEY, or neither")
+            found.append("set both PARLEY_TLS_CERTIFICATE and PARLEY_TLS_KEY, or neither")
         if not _is_loopback(self.side_host) and not self.side_token:
-            raise ConfigError(
+            found.append(
                 f"the side port on {self.side_host} is open to others: set PARLEY_SIDE_TOKEN, "
                 "or keep PARLEY_SIDE_HOST=127.0.0.1"
             )
+        return found
 
 
 def _is_loopback(host: str) -> bool:
@@ -102,6 +105,9 @@ def _integer(text: str) -> int:
 
 
 def _port(text: str) -> int:
+    if "://" in text:
+        # Kubernetes sets <NAME>_PORT=tcp://… in the pods beside a Service of that name.
+        raise ValueError("expected 0 to 65535 (from a Kubernetes Service: set enableServiceLinks: false)")
     port = _integer(text)
     if not 0 <= port <= 65535:
         raise ValueError("a port is 0 to 65535 (0 picks a free one)")
@@ -128,6 +134,13 @@ def _networks(text: str) -> tuple[Network, ...]:
         raise ValueError(f"expected networks, such as 127.0.0.1, 10.0.0.0/8 ({error})") from None
 
 
+def _transports(text: str) -> tuple[str, ...]:
+    names = _names(text)
+    if not names:
+        raise ValueError("expected names of transports, such as telnyx,twilio")
+    return names
+
+
 def _names(text: str) -> tuple[str, ...]:
     """Comma-separated; twice the same counts once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -150,6 +163,11 @@ def _not_negative(text: str) -> float:
     return number
 
 
+def variables() -> tuple[str, ...]:
+    """The variables that are read here; transports and providers read more of their own."""
+    return tuple(variable for variable, _ in _READERS.values())
+
+
 _READERS: dict[str, tuple[str, Any]] = {
     "agent_file": ("PARLEY_AGENT_FILE", Path),
     "host": ("PARLEY_HOST", str),
@@ -161,7 +179,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "trusted_proxies": ("PARLEY_TRUSTED_PROXIES", _networks),
     "tls_certificate": ("PARLEY_TLS_CERTIFICATE", Path),
     "tls_key": ("PARLEY_TLS_KEY", Path),
-    "transports": ("PARLEY_TRANSPORTS", _names),
+    "transports": ("PARLEY_TRANSPORTS", _transports),
     "max_calls": ("PARLEY_MAX_CALLS", _positive),
     "max_loop_lag_ms": ("PARLEY_MAX_LOOP_LAG_MS", _not_negative),
     "drain_s": ("PARLEY_DRAIN_S", _not_negative),

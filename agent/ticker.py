@@ -71,7 +71,10 @@ class Ticker:
         # the clock how much they owe.
         due = min(1 + int(max(late_ms, 0.0) // (PERIOD_MS / PHASES)), PHASES)
         for offset in range(due):
-            for tick in tuple(self._phases[(self._beat + offset) % PHASES]):
+            phase = self._phases[(self._beat + offset) % PHASES]
+            for tick in tuple(phase):
+                if tick not in phase:
+                    continue  # removed by a member before it
                 try:
                     tick(now_ms)
                 except Exception:  # one call's fault must not stop the others' audio

@@ -2,9 +2,9 @@
 
     python -m bench.openai_chat [--rounds 8] [--together 10] [--inter-token 6]
 
-The simulator is another process and sends 40 tokens one by one, so that each is a packet of its own, as from a
-vendor. The conversation is the example agent's prompt, twelve messages and two tools. CPU time of this process
-per reply, all threads; each way in turn, twice; the lower figure counts.
+The simulator is another process and sends 40 tokens one by one, so that each is a packet of its own, as from
+a vendor. The conversation is the example agent's prompt, twelve messages and two tools. CPU time of this
+process per reply, all threads; each way in turn, twice; the lower figure counts.
 """
 
 import argparse

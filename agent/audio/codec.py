@@ -1,17 +1,12 @@
 """Payload to linear audio and back: one decoder and one encoder per direction of a line."""
 
-import warnings
 from typing import Protocol
 
 import numpy as np
 from G722 import G722
 
+from agent.audio import g711
 from agent.audio.formats import AudioFormat, Encoding
-
-with warnings.catch_warnings():
-    # Python 3.11 and 3.12 announce that 3.13 drops it; from there on the package audioop-lts takes its place.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import audioop
 
 _G722_BIT_RATE = 64_000
 """The only rate that RTP uses (RFC 3551, 4.5.2)."""
@@ -40,18 +35,18 @@ class _Linear:
 
 class _MuLaw:
     def decode(self, payload: bytes) -> bytes:
-        return audioop.ulaw2lin(payload, 2)
+        return g711.ulaw2lin(payload, 2)
 
     def encode(self, pcm: bytes) -> bytes:
-        return audioop.lin2ulaw(pcm if len(pcm) % 2 == 0 else pcm[:-1], 2)
+        return g711.lin2ulaw(pcm if len(pcm) % 2 == 0 else pcm[:-1], 2)
 
 
 class _ALaw:
     def decode(self, payload: bytes) -> bytes:
-        return audioop.alaw2lin(payload, 2)
+        return g711.alaw2lin(payload, 2)
 
     def encode(self, pcm: bytes) -> bytes:
-        return audioop.lin2alaw(pcm if len(pcm) % 2 == 0 else pcm[:-1], 2)
+        return g711.lin2alaw(pcm if len(pcm) % 2 == 0 else pcm[:-1], 2)
 
 
 class _G722:

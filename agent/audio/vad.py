@@ -25,18 +25,13 @@ the syllable that made the gate open. All are plain objects without a clock: tim
 """
 
 import math
-import warnings
 from collections import deque
 from enum import StrEnum
 
 import webrtcvad
 
 from agent.audio.formats import FRAME_MS
-
-with warnings.catch_warnings():
-    # Python 3.11 and 3.12 announce that 3.13 drops it; from there on the package audioop-lts takes its place.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import audioop
+from agent.audio.g711 import rms as root_mean_square
 
 RATES_HZ = (8000, 16000, 32000, 48000)
 """Sample rates that webrtcvad takes."""
@@ -133,7 +128,7 @@ class VoiceDetector:
         """True if there is a voice in `frame` (20 ms of PCM16). Raises `ValueError` for another length."""
         if len(frame) != self._frame_bytes:
             raise ValueError(f"a frame of {len(frame)} bytes: 20 ms are {self._frame_bytes}")
-        self._rms = rms = audioop.rms(frame, 2)
+        self._rms = rms = root_mean_square(frame, 2)
         # The mean of neighbours: a single soft frame must not make the floor.
         self._smooth = smooth = (self._smooth + rms) / 2
         if smooth < self._bucket_low:

@@ -41,6 +41,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agent.audio.codec import Decoder
 from agent.audio.formats import FRAME_MS
 
 MAX_DELAY_MS = 1_000
@@ -71,17 +72,6 @@ rooms to 250 ms, half of the callers with the agent's own synthetic voice), yes 
     160 ms      100 /  0 / 0   1 / 97 /  2      2 / 96 / 2
     200 ms       99 /  1 / 0   2 / 98 /  0      2 / 98 / 0
 """
-RECENT_MS = 120
-"""The end of a longer sound, which has to fit by itself."""
-SURE_SCORE = 0.7
-"""Before `DECIDED_MS`: an echo from here on."""
-UNSURE_SCORE = 0.4
-"""Before `DECIDED_MS`: no echo below this. Most callers are there after 100 ms, hardly any echo is."""
-ECHO_SCORE = 0.5
-"""From `DECIDED_MS` on: an echo from here on. Of 240 windows of 160 ms with a caller 2 % score higher, of 240
-with echo 4 % lower. As calls meet it (`bench/hearing.py`, 120 scenes each, 6 to 35 dB down, 20 to 800 ms
-late, rooms to 250 ms): all echoes recognised at 100 ms, 3 % let through later; callers let through after 100
-ms (p50) and 160 ms (p95), over an echo after 100 and 170 ms."""
 MAX_ECHO_GAIN_DB = 0.0
 """An echo comes back no louder than it went out (ITU-T G.168 assumes 6 dB of loss at least)."""
 KEPT_MS = 2_000
@@ -120,7 +110,8 @@ _HEARD_WEIGHTS = _weights(_HEARD_SIZE)
 class _Chunk(NamedTuple):
     begin_ms: float
     end_ms: float
-    pcm: bytes
+    audio: bytes
+    decoder: Decoder | None
 
 
 class EchoGuard:
@@ -130,7 +121,7 @@ class EchoGuard:
     `ValueError` for another rate. `played`, `heard` and `cleared` only keep references.
     """
 
-    __slots__ = ("_ahead_ms", "_heard", "_played", "_rate_hz")
+    __slots__ = ("_heard", "_played", "_rate_hz")
 
     def __init__(self, rate_hz: int = 8000) -> None:
         if rate_hz <= 0 or rate_hz % _RATE_HZ:
@@ -139,13 +130,14 @@ class EchoGuard:
         self._played: deque[_Chunk] = deque(maxlen=_MAX_CHUNKS)
         self._heard: deque[tuple[float, bytes]] = deque(maxlen=HEARD_MS // FRAME_MS)
 
-    def played(self, pcm: bytes, at_ms: float) -> None:
-        """`pcm` was handed out and will begin to be heard by the caller at `at_ms` (best estimate).
+    def played(self, audio: bytes, at_ms: float, decoder: Decoder | None = None) -> None:
+        """`audio` was handed out and will begin to be heard by the caller at `at_ms` (best estimate).
 
-        In order of time. The end of one chunk may lie a little beyond the start of the next.
+        In order of time. The end of one chunk may lie a little beyond the start of the next. PCM16; or, with
+        a `decoder`, G.711, which is kept as it is (half the memory) and decoded only when it is compared.
         """
-        end_ms = at_ms + len(pcm) * 500 / self._rate_hz
-        self._played.append(_Chunk(at_ms, end_ms, pcm))
+        end_ms = at_ms + len(audio) * (500 if decoder is None else 1000) / self._rate_hz
+        self._played.append(_Chunk(at_ms, end_ms, audio, decoder))
         self._forget(end_ms - KEPT_MS - _MAX_AHEAD_MS)
 
     def cleared(self, at_ms: float) -> None:
@@ -153,9 +145,10 @@ class EchoGuard:
         while self._played and self._played[-1].begin_ms >= at_ms:
             self._played.pop()
         if self._played and self._played[-1].end_ms > at_ms:
-            begin_ms, _, pcm = self._played.pop()
-            kept = pcm[: 2 * int((at_ms - begin_ms) * self._rate_hz / 1000)]
-            self._played.append(_Chunk(begin_ms, at_ms, kept))
+            begin_ms, _, audio, decoder = self._played.pop()
+            samples = int((at_ms - begin_ms) * self._rate_hz / 1000)
+            kept = audio[: samples if decoder is not None else 2 * samples]
+            self._played.append(_Chunk(begin_ms, at_ms, kept, decoder))
 
     def heard(self, pcm_frame: bytes, at_ms: float) -> None:
         """20 ms from the caller; `at_ms` is when its last sample came in."""
@@ -210,7 +203,8 @@ class EchoGuard:
         for chunk in self._played:
             if chunk.end_ms <= begin_ms or chunk.begin_ms >= begin_ms + _SPAN_MS:
                 continue
-            audio = np.frombuffer(chunk.pcm, np.int16)
+            pcm = chunk.audio if chunk.decoder is None else chunk.decoder.decode(chunk.audio)
+            audio = np.frombuffer(pcm, np.int16)
             at = round((chunk.begin_ms - begin_ms) * per_ms)
             if at < 0:
                 audio, at = audio[-at:], 0

@@ -16,18 +16,26 @@ _YES_NO = frozenset(
         "sí si claro vale oui non ja nein"
     ).split()
 )
-_DIGIT_WORDS = {
-    word: count
-    for count, words in (
-        (
-            1,
-            "zero oh o one two three four five six seven eight nine ten eleven twelve cero uno dos tres cuatro "
-            "cinco seis siete ocho nueve null eins zwei drei vier fünf sechs sieben acht neun deux trois quatre",
-        ),
-    )
-    for word in words.split()
-}
+_FILLERS = frozenset("uh um er erm well oh ah eh este pues euh ben äh ähm also".split())
+"""What people say before they answer."""
+_DIGIT_WORDS = frozenset(
+    (
+        "zero oh o one two three four five six seven eight nine "
+        "cero uno dos tres cuatro cinco seis siete ocho nueve "
+        "null eins zwei zwo drei vier fünf sechs sieben acht neun "
+        "zéro un deux trois quatre cinq sept huit neuf"
+    ).split()
+)
+_TEENS = frozenset("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
+_TENS = frozenset("twenty thirty forty fifty sixty seventy eighty ninety".split())
 _REPEATS = {"double": 1, "triple": 2, "doble": 1}
+_DICTATED = 3
+"""Digits at the end of what was said from which on somebody dictates a number, asked or not."""
+_WHOLE_NUMBER = 10
+"""Digits of a phone number with its area code, as most people say it (ITU-T E.164 allows 15)."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_AMOUNT = re.compile(r"\d+[:.,]\d+")
+_ADDRESS = re.compile(r"(?:@|\bat\b).*(?:\.|\bdot\b|\bpunto\b|\bpoint\b|\bpunkt\b)\s*\w{2,}\W*$")
 # A turn that ends in one of these is not over: the sentence hangs.
 _HANGING = frozenset(
     (
@@ -37,7 +45,12 @@ _HANGING = frozenset(
         "ein eine mit für zu"
     ).split()
 )
-_TERMINAL = re.compile(r"[.!?。！？]\s*$")
+_WHOLE = re.compile(r"\b(?:thank you|see you|how are you)$")
+"""... unless it is one of these."""
+_QUESTION = re.compile(r"[?!？！]\W*$")
+"""Recognisers write these where they understood a whole sentence."""
+_STOP = re.compile(r"[.。]\W*$")
+"""... and this one wherever somebody paused."""
 _WORD = re.compile(r"[\w'@]+")
 
 
@@ -60,36 +73,74 @@ class Endpointer:
         if expectation.kind is Expect.DIGITS:
             return self._number_wait_ms(words, expectation.digits)
         if expectation.kind is Expect.SPELLED:
-            return self._min_ms if re.search(r"(@|\bat\b).*(\.|\bdot\b)\s*\w{2,}", normal) else self._max_ms
-        if expectation.kind is Expect.YES_NO and words[0] in _YES_NO and words[-1] not in _HANGING:
+            short = _is_yes_or_no(words) and len(words) <= _SHORT_WORDS
+            return self._min_ms if short or _ADDRESS.search(text.casefold()) else self._max_ms
+        if expectation.kind is Expect.YES_NO and _is_yes_or_no(words):
             return self._min_ms
-        if normal in self._phrases:
+        if normal in self._phrases or _QUESTION.search(text):
             return self._min_ms
-        if words[-1] in _HANGING:
+        if _hangs(normal):
             return self._max_ms
-        if expectation.kind is Expect.SHORT or _TERMINAL.search(text):
+        if expectation.kind is Expect.SHORT:
             return self._min_ms
-        # Three digits or more without being asked: somebody dictates a number.
-        if count_digits(words[-3:]) >= 3:
+        dictated = _dictated(text)
+        if dictated >= _WHOLE_NUMBER:
+            return self._usual_ms
+        # Before the full stop: recognisers write one after each group of a number.
+        if dictated:
             return self._max_ms
-        return self._usual_ms
+        return self._min_ms if _STOP.search(text) else self._usual_ms
 
     def _number_wait_ms(self, words: list[str], wanted: int | None) -> float:
-        if any(word in _YES_NO for word in words) and not count_digits(words):
+        count = count_digits(words)
+        if not count and any(word in _YES_NO for word in words):
             return self._min_ms
         if wanted is None:
-            return self._max_ms
-        return self._min_ms if count_digits(words) >= wanted else self._max_ms
+            return self._usual_ms if count >= _WHOLE_NUMBER else self._max_ms
+        return self._min_ms if count >= wanted else self._max_ms
+
+
+_SHORT_WORDS = 3
+"""An answer, not the beginning of an address ("yes, it is john at …")."""
+
+
+def _is_yes_or_no(words: list[str]) -> bool:
+    """A whole answer to a yes/no question: it begins with one, fillers apart, and does not hang."""
+    first = next((word for word in words if word not in _FILLERS), "")
+    return first in _YES_NO and not _hangs(" ".join(words))
+
+
+def _hangs(normal: str) -> bool:
+    return normal.rpartition(" ")[2] in _HANGING and not _WHOLE.search(normal)
+
+
+def _dictated(text: str) -> int:
+    """Digits at the end of `text`, said one by one or written together; a year, a time or a price is none."""
+    words = _normal(_AMOUNT.sub(" - x", text)).split()
+    begin = len(words)
+    while begin and count_digits(words[begin - 1 : begin]):
+        begin -= 1
+    tail = words[begin:]
+    if len(tail) == 1 and _YEAR.fullmatch(tail[0]):
+        return 0
+    single = count_digits([word for word in tail if word not in _TEENS and word not in _TENS])
+    return count_digits(tail) if single >= _DICTATED else 0
 
 
 def count_digits(words: list[str]) -> int:
-    """Digits that these words dictate: "oh double five 3 1" are five."""
+    """Digits that these words dictate: "oh double five 3 1" and "twelve fifty three" are five and four."""
     count = 0
+    tens = False
     for word in words:
         if word.isdigit():
             count += len(word)
+        elif word in _DIGIT_WORDS:
+            count += 0 if tens else 1
+        elif word in _TEENS or word in _TENS:
+            count += 2
         else:
-            count += _DIGIT_WORDS.get(word, 0) + _REPEATS.get(word, 0)
+            count += _REPEATS.get(word, 0)
+        tens = word in _TENS
     return count
 
 

@@ -69,6 +69,14 @@ _PATTERNS: tuple[tuple[Expect, re.Pattern[str]], ...] = (
 )
 
 
+# "Please tell me your phone number." asks as a question does; "Our phone number is 555 1234." does not.
+_REQUEST = re.compile(
+    r"\b(please|tell me|give me|say|spell|enter|type|key in|let me have|i need|i'll need|por favor|dígame|"
+    r"deletree|s'il vous plaît|donnez|épelez|bitte|sagen sie|nennen sie|buchstabieren sie)\b",
+    re.IGNORECASE,
+)
+
+
 class Expectations:
     """Looks up what an agent's sentence asks for."""
 
@@ -89,13 +97,12 @@ class Expectations:
         """What the agent's words `said`, as heard, ask for."""
         key = _key(said)
         for asked, expectation in self._asked.items():
-            if key.endswith(asked):
+            if asked and f" {key}".endswith(f" {asked}"):
                 return expectation
-        if any(confirm and key.endswith(confirm) for confirm in self._confirms):
+        if any(confirm and f" {key}".endswith(f" {confirm}") for confirm in self._confirms):
             return Expectation(Expect.YES_NO)
-        question = said.strip()
-        if question.endswith("?"):
-            last = re.split(r"(?<=[.!])\s+", question)[-1]
+        last = re.split(r"(?<=[.!?])\s+", said.strip())[-1]
+        if last.endswith("?") or _REQUEST.search(last):
             for kind, pattern in _PATTERNS:
                 if pattern.search(last):
                     return Expectation(kind)

@@ -36,6 +36,8 @@ IDLE_MS = 10_000.0
 """Without audio or KeepAlive the socket is closed with NET-0001 (sheet 2)."""
 KEPT = 64
 """Things kept for inspection; a load test makes hundreds of thousands."""
+CLOSE_S = 0.5
+"""How long the client's half of the closing handshake is waited for."""
 MAX_WAITING = 1_024
 """Results that wait to be sent on one socket; at one a second that is a quarter of an hour."""
 _GARBAGE = (
@@ -139,7 +141,7 @@ class DeepgramLiveSimulator:
             return self._refused(400, "INVALID_QUERY_PARAMETER", str(mistake))
         self.queries.append(query)
         await self.clock.sleep(self.timings.draw_ms("connect"))
-        socket = web.WebSocketResponse(compress=False, timeout=0.5)
+        socket = web.WebSocketResponse(compress=False, timeout=CLOSE_S)
         socket.headers["dg-request-id"] = f"00000000-0000-4000-8000-{self.counts.connections:012d}"
         await socket.prepare(request)
         self.counts.open += 1
@@ -178,21 +180,37 @@ class _Connection:
 
     async def run(self) -> None:
         """Until the socket is closed by either side."""
+        reader = asyncio.create_task(self._read(), name="deepgram simulator reads")
         writer = asyncio.create_task(self._write(), name="deepgram simulator writes")
-        watch = asyncio.create_task(self._watch(), name="deepgram simulator watches")
+        idled = asyncio.create_task(self._idled.wait(), name="deepgram simulator watches")
         self._alive()
         try:
-            async for message in self._socket:
-                if message.type is WSMsgType.BINARY:
-                    self._audio(message.data)
-                elif not await self._command(message.data):
-                    break
+            await asyncio.wait({reader, idled}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+            else:
+                await self._close_idle(reader)
         finally:
             if self._idle is not None:
                 self._idle.cancel()
-            for task in (writer, watch):
+            for task in (reader, writer, idled):
                 task.cancel()
-            await asyncio.gather(writer, watch, return_exceptions=True)
+            await asyncio.gather(reader, writer, idled, return_exceptions=True)
+
+    async def _close_idle(self, reader: "asyncio.Task[None]") -> None:
+        # The reader first: aiohttp's close and receive would wait for each other.
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        self._simulator.counts.idle += 1
+        reason = b"NET-0001: no audio or KeepAlive was received within the timeout window"
+        await self._socket.close(code=1011, message=reason)
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if message.type is WSMsgType.BINARY:
+                self._audio(message.data)
+            elif not await self._command(message.data):
+                break
 
     def _audio(self, data: bytes) -> None:
         session, counts = self._session, self._simulator.counts
@@ -268,12 +286,6 @@ class _Connection:
         if self._idle is not None:
             self._idle.cancel()
         self._idle = self._clock.call_later(IDLE_MS * self._simulator.timings.scale, self._idled.set)
-
-    async def _watch(self) -> None:
-        await self._idled.wait()
-        self._simulator.counts.idle += 1
-        reason = b"NET-0001: no audio or KeepAlive was received within the timeout window"
-        await self._socket.close(code=1011, message=reason)
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

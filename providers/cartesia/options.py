@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.errors import ConfigError
 
+DEFAULT_KEY_NAME = "CARTESIA_API_KEY"
 DEFAULT_MODEL = "sonic-3.5"
 DEFAULT_VERSION = "2026-03-01"
 DEFAULT_VOICE = "a0e99841-438c-4a64-b679-ae501e7d6091"
@@ -31,12 +32,15 @@ class Options:
     """Keep a context open for the reply's next sentence, so that its melody goes on. Off: a plan's limit
     counts open contexts, and the end of a sentence is then known by `flush_done` alone (sheet 2)."""
 
+    key_name: str = DEFAULT_KEY_NAME
+    """The environment variable that holds the key."""
+
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> "Options":
         """Raises `ConfigError` that names the option and what is allowed."""
         if unknown := sorted(options.keys() - _NAMES):
             raise ConfigError(f"cartesia: no option {unknown[0]!r}: use {', '.join(sorted(_NAMES))}")
-        for name in ("model", "version"):
+        for name in ("model", "version", "api_key_name"):
             if not isinstance(options.get(name, ""), str):
                 raise ConfigError(f"cartesia: {name} is text")
         continuations = options.get("continuations", False)
@@ -54,6 +58,7 @@ class Options:
             {str(key).casefold(): str(value) for key, value in table.items()},
             options.get("version") or DEFAULT_VERSION,
             continuations,
+            options.get("api_key_name") or DEFAULT_KEY_NAME,
         )
 
     def voice_for(self, language: str, asked: str | None) -> str:

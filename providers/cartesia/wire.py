@@ -15,8 +15,8 @@ from agent.errors import WireError
 
 PATH = "/tts/websocket"
 LANGUAGES = frozenset(
-    "ar bg bn cs da de el en es fi fr gu he hi hr hu id it ja ka kn ko ml mr ms nl no or pa pl pt ro ru sk sv "
-    "ta te th tl tr uk ur vi zh".split()
+    "ar bg bn cs da de el en es fi fr gu he hi hr hu id it ja ka kn ko ml mr ms nl no or pa pl pt ro ru sk "
+    "sv ta te th tl tr uk ur vi zh".split()
 )
 """What sonic-3 speaks (sheet 8). `zh` is Mandarin: there is no Cantonese."""
 _CANTONESE = ("yue", "zh-hk", "zh-yue")

@@ -2,6 +2,9 @@
 
 from agent.providers import WordTime
 
+MAX_SKIP_CHARS = 60
+"""Text that may be skipped for a word: what was spelled out is shorter. A word not found within it is one
+that the service made up, and must not pull the places of the rest of the sentence to its end."""
 _MARKS = " \t\n.,;:!?¡¿\"'()[]…“”‘’«»—–-"
 
 
@@ -32,15 +35,21 @@ class WordPlaces:
         self._last_ms = max(self._last_ms, at_ms, 0.0)
         return WordTime(found, self._last_ms)
 
+    @property
+    def complete(self) -> bool:
+        """The last word has been placed."""
+        return not any(char.isalnum() for char in self._text[self._from :])
+
     def _begins_word(self, at: int) -> bool:
         # Languages without spaces begin words anywhere.
         return at == 0 or not self._text[at - 1].isalnum() or ord(self._text[at]) > 0x2E80
 
     def _next_word(self, wanted: str) -> int:
         # "a" is not the one in "Saturday".
-        at = self._folded.find(wanted, self._from)
+        end = self._from + MAX_SKIP_CHARS + len(wanted)
+        at = self._folded.find(wanted, self._from, end)
         while at >= 0 and not self._begins_word(at):
-            at = self._folded.find(wanted, at + 1)
+            at = self._folded.find(wanted, at + 1, end)
         return at
 
 

@@ -14,7 +14,6 @@ from providers.deepgram.options import Options
 from providers.deepgram.stream import CallStream, DeepgramStream
 from providers.deepgram.wire import input_format, listen_path
 
-KEY = "DEEPGRAM_API_KEY"
 BASE = "DEEPGRAM_BASE_URL"
 DEFAULT_BASE = "wss://api.deepgram.com"
 MAX_AGE_MS = 10 * 60_000.0
@@ -26,10 +25,10 @@ MAX_KINDS = 4
 class Deepgram:
     """`agent.providers.STT` on Deepgram's live recognition.
 
-    Options: `model`, `language`, `base_url` (or `DEEPGRAM_BASE_URL`), `endpointing_ms`, `keyterms`,
-    `phrase_keyterms`, `tags`, `batch_ms`, `spares`, and Deepgram's switches `smart_format`, `punctuate`,
-    `numerals`, `profanity_filter`, `filler_words`, `mip_opt_out`. The key comes from `DEEPGRAM_API_KEY`; at
-    another address there need not be one.
+    Options: `model`, `language`, `endpointing_ms`, `keyterms`, `phrase_keyterms`, `tags`, `batch_ms`,
+    `spares`, `base_url` (or `DEEPGRAM_BASE_URL`), `api_key_name` (the variable that holds the key:
+    `DEEPGRAM_API_KEY`), and Deepgram's switches `smart_format`, `punctuate`, `numerals`,
+    `profanity_filter`, `filler_words` and `mip_opt_out`. With a `base_url` there need not be a key.
     """
 
     name = "deepgram"
@@ -39,7 +38,7 @@ class Deepgram:
         base = context.options.get("base_url") or context.secrets.get(BASE)
         self._options = Options.read(context.options)
         self._base = websocket_base(str(base or DEFAULT_BASE))
-        self._key = context.secrets.get(KEY)
+        self._key = context.secrets.get(self._options.key_name)
         self._needs_key = not base
         self._clock = context.clock
         self._languages = tuple(context.agent.languages)
@@ -47,7 +46,7 @@ class Deepgram:
         self.connections = ConnectStats()
         self.bad_messages: Counter[str] = Counter()
         """Messages that could not be read, by kind."""
-        self._dialer = Dialer(self.name, KEY, context.clock, self.connections)
+        self._dialer = Dialer(self.name, self._options.key_name, context.clock, self.connections)
         self._warm: dict[str, Warm[DeepgramStream]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -83,7 +82,7 @@ class Deepgram:
 
     def _check_key(self) -> None:
         if self._needs_key and not self._key:
-            raise ProviderRejected(self.name, f"no API key: set {KEY}")
+            raise ProviderRejected(self.name, f"no API key: set {self._options.key_name}")
 
     def _kept(self, audio: AudioFormat, path: str) -> Warm[DeepgramStream]:
         warm = self._warm.pop(path, None) or Warm(

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.errors import ConfigError
 
+DEFAULT_KEY_NAME = "DEEPGRAM_API_KEY"
 _SWITCHES: dict[str, bool] = {
     "smart_format": True,
     "punctuate": True,
@@ -53,6 +54,8 @@ class Options:
     """Audio per message: three frames. Deepgram takes 20 to 250 ms."""
     spares: bool = True
     """Keep one socket open for the next call."""
+    key_name: str = DEFAULT_KEY_NAME
+    """The environment variable that holds the key."""
 
     @property
     def takes_keyterms(self) -> bool:
@@ -83,6 +86,7 @@ class Options:
             tuple(switches.items()),
             batch_ms,
             options.get("spares", True),
+            _text(options, "api_key_name") or DEFAULT_KEY_NAME,
         )
 
 

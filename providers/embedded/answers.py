@@ -17,7 +17,7 @@ Value = str | int | bool
 
 _YES = {
     "en": (
-        "yes yeah yep yup yea aye sure right correct okay ok please absolutely definitely exactly certainly fine "
+        "yes yeah yep yup yea aye sure right correct okay ok absolutely definitely exactly certainly fine "
         "perfect great affirmative indeed"
     ),
     "es": "si vale claro correcto exacto exactamente perfecto bueno bien supuesto acuerdo asi eso afirmativo",
@@ -30,9 +30,10 @@ _IDIOMS = {
     "en": (
         (r"\bno (problem|worries|doubt)\b|\bnot (a|any) problem\b|\bwhy not\b", "yes"),
         (
-            r"\bof course not\b|\b(not|is|am) (so )?(sure|certain)\b|\bdo not (know|mind|care)\b|\bright now\b",
+            r"\bof course not\b|\b(not|am) (so )?(sure|certain)\b|\bdo not (know|care)\b|\bright now\b",
             "",
         ),
+        (r"^please\b", "yes"),
         (r"\b(of course|go ahead|uh huh|mm ?hmm?|sounds good|you bet|it is)\b$", "yes"),
     ),
     "es": (
@@ -43,7 +44,8 @@ _IDIOMS = {
 """Where single words mislead: what they are read as instead."""
 _CANCEL = {
     "en": (
-        "cancel", "never mind", "nevermind", "forget it", "forget about it", "forget that", "stop the booking",
+        "cancel", "never mind", "nevermind", "forget it", "forget about it", "forget that",
+        "stop the booking",
         "changed my mind", "leave it", "do not want to book", "do not want an appointment", "do not want it",
         "do not want to make an appointment",
     ),
@@ -156,7 +158,7 @@ def _content(choice: str, language: str) -> list[str]:
 
 
 def _last_place(content: list[str], text: str, language: str) -> int:
-    """Where in `text` all the words of a choice were said, or -1. Compounds ("checkup") count as their parts."""
+    """Where in `text` a choice was said, with all its words or as a compound ("checkup"); -1: nowhere."""
     suffixes = lexicon(language).suffixes
     said = spread(text)
     joined = "".join(content)
@@ -196,12 +198,17 @@ def _email(text: str, language: str) -> str | None:
         return written[0]
     letters = _LETTERS.get(primary(language), _LETTERS["en"])
     said = re.sub(r"guion bajo", "guionbajo", folded)
-    # What stands before the last "is" is a lead-in, and no part of the address.
-    said = re.split(r"\b(?:is|it's|es|address|email|e-mail|correo)\b", said)[-1]
-    written = _ADDRESS.search(
-        "".join(letters.get(word) or _character(word, language) for word in said.split())
-    )
-    return written[0] if written else None
+    # What stands before the last "is" is a lead-in, and no part of the address, unless nothing is left then.
+    starts = [
+        0,
+        *(match.end() for match in re.finditer(r"\b(?:is|it's|es|address|email|e-mail|correo)\b", said)),
+    ]
+    for start in reversed(starts):
+        characters = (letters.get(word) or _character(word, language) for word in said[start:].split())
+        written = _ADDRESS.search("".join(characters))
+        if written is not None:
+            return written[0]
+    return None
 
 
 def _character(word: str, language: str) -> str:

@@ -5,31 +5,30 @@ or one whose last reply was cut off, goes on where the caller believes it is.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.agentfile.schema import Dialogue, DialogueSlot
 from providers.embedded.answers import Value, is_cancel, parse, spoken, yes_or_no
-from providers.embedded.intents import Heard, Intent, Kind
+from providers.embedded.intents import Heard, Intent, Intents, Kind
 from providers.embedded.lexicon import lexicon, spread, words
 from providers.embedded.numerals import digits_in
 
 MAX_MISSES = 2
 """Answers not understood in a row until the agent offers something else."""
 _ASKING = frozenset(
-    "what where when who how why which is are do does can could will que donde cuando quien como por cual hay "
+    "what where when who how why which is are do does can could will que donde cuando quien como "
+    "por cual hay "
     "tienen puedo pueden".split()
 )
 _SOFT = frozenset(
     "about work possible available free good fine okay come go anything something time day morning afternoon "
-    "evening oclock clock half past quarter noon appointment suit suits do make put change bien venir ir algo "
+    "evening oclock clock half past quarter noon appointment suit suits do make put change bien "
+    "venir ir algo "
     "libre posible hora dia cita tarde media cuarto".split()
 )
 """Words of a question that is an answer: "How about Tuesday?", "Could I come at ten?"."""
 _NOTHING = frozenset(("nothing", "nada"))
-
-Understand = Callable[[str, str], Heard]
-"""(text, language): what a caller's turn is about."""
 
 
 @dataclass(slots=True)
@@ -73,26 +72,48 @@ class Progress:
         return slot.ask[language] if slot else self.read_back(self.dialogue.confirm[language], language)
 
 
+@dataclass(slots=True)
+class Standing:
+    """Where a conversation stands after the caller's last turn."""
+
+    progress: Progress | None
+    """The dialogue that is open, or that this turn completed."""
+    before: str
+    """Language before that turn."""
+    language: str
+    """Language now: the turn may have asked for another, or simply been in it."""
+    asked_language: bool = False
+    """The turn was a wish for that language and nothing else."""
+
+
 def follow(
-    dialogues: Mapping[str, Dialogue], understand: Understand, turns: Iterable[str], language: str
-) -> Progress | None:
-    """The dialogue that is open after the last of the caller's turns, or that this one completed."""
-    progress: Progress | None = None
+    dialogues: Mapping[str, Dialogue], intents: Intents, turns: Sequence[str], language: str
+) -> Standing:
+    """What came of the caller's `turns`, the first of which was in `language`."""
+    standing = Standing(None, language, language)
     for text in turns:
+        progress = standing.progress
         if progress is not None and (
             progress.confirmed or progress.cancelled or progress.misses > MAX_MISSES
         ):
             progress = None
-        heard = understand(text, language)
+        language = standing.language
+        wanted = intents.wanted_language(text, language)
+        if wanted is not None:
+            standing = Standing(progress, language, wanted, asked_language=True)
+            continue
+        spoken_in = intents.spoken_language(text, language) if progress is None else None
+        standing = Standing(progress, language, spoken_in or language)
+        heard = intents.heard(text, standing.language)
         if progress is not None:
-            _answer(progress, text, heard, language)
+            _answer(progress, text, heard, standing.language)
             continue
         start = heard.first(Kind.START)
         if start is not None:
             others = tuple(intent for intent in heard.intents if intent is not start)
-            progress = Progress(dialogues[start.id], asides=others)
-            _volunteer(progress, text, language)
-    return progress
+            standing.progress = Progress(dialogues[start.id], asides=others)
+            _volunteer(standing.progress, text, standing.language)
+    return standing
 
 
 def _answer(progress: Progress, text: str, heard: Heard, language: str) -> None:
@@ -212,7 +233,7 @@ def _volunteer(progress: Progress, text: str, language: str) -> bool:
 
 
 def _asks_something_else(progress: Progress, text: str, language: str) -> bool:
-    """A question of the caller's own, with more in it than an answer has: "Do you have wheelchairs on Monday?"."""
+    """A question of the caller's own, with more in it than an answer has: "Have you a lift on Monday?"."""
     slot = progress.open_slot
     said = spread(text)
     if not said or said[0] not in _ASKING or (slot is not None and slot.kind in ("name", "text", "email")):

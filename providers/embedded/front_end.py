@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+Samples = npt.NDArray[np.float32]
+
 MODEL_HZ = 16_000
 """Rate of the stock en-us model."""
 TELEPHONE_MLLR = Path(__file__).with_name("telephone.mllr")
@@ -58,10 +60,10 @@ class FrontEnd:
         )
 
     def convert(self, pcm: bytes, *, last: bool = False) -> bytes:
-        """PCM16 at the line's rate to PCM16 at 16 kHz, with dither. `last` brings out what the filter holds."""
-        samples: npt.NDArray[np.float32] = np.frombuffer(pcm, dtype="<i2").astype(np.float32) * self._gain
+        """PCM16 at the line's rate to PCM16 at 16 kHz, with dither. `last`: also what the filter holds."""
+        samples: Samples = np.frombuffer(pcm, dtype="<i2").astype(np.float32) * self._gain
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last=last)
         places = np.arange(self._at, self._at + len(samples)) % len(_NOISE)
         self._at += len(samples)
-        return np.clip(samples + _NOISE[places], -32_768, 32_767).astype("<i2").tobytes()
+        return bytes(np.clip(samples + _NOISE[places], -32_768, 32_767).astype("<i2").data)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from agent.agentfile.schema import AgentFile, Dialogue, EndCallTool, TransferCallTool
 from providers.embedded.lexicon import fold, lexicon, primary, spread, words
 from providers.embedded.matching import Matcher, Phrase, days_of
+from providers.embedded.scoring import CONTAINED
 from providers.embedded.talk import ASKS_LANGUAGE, SMALL_TALK
 
 _PARTS = re.compile(r"(?<=[.?!;])\s+|,?\s+\b(?:and also|and|also|y también|y)\s+", re.IGNORECASE)
@@ -18,6 +19,7 @@ _OTHER_LANGUAGE = 0.8
 """A surer match than usual: answering in another language by mistake is worse than asking again."""
 _MAX_LANGUAGE_WORDS = 8
 """A wish for another language is short; "do you have the form in English" at length is not one."""
+_START_IN_PART = 0.85
 _CACHED = 512
 _FRAMES = {
     "en": (
@@ -105,19 +107,23 @@ class Intents:
         return None
 
     def _heard(self, text: str, language: str) -> Heard:
-        parts = [part for part in _PARTS.split(text) if part and spread(part)]
-        picked = [(part, self._pick(part, language)) for part in parts[:_MAX_PARTS]] if len(parts) > 1 else []
-        if (
-            picked
-            and len(parts) <= _MAX_PARTS
-            and all(intent for part, intent in picked if not _courtesy(part, language))
-        ):
-            return Heard(_distinct(intent for _, intent in picked))
         whole = self._pick(text, language)
+        parts = [part for part in _PARTS.split(text) if part and spread(part)]
+        if len(parts) == 1 or len(parts) > _MAX_PARTS or (whole is not None and whole.score > CONTAINED):
+            return Heard((whole,)) if whole is not None else Heard(rest=text)
+        picked = [(part, self._part(part, language)) for part in parts]
+        if all(intent is not None or _courtesy(part, language) for part, intent in picked):
+            return Heard(_distinct(intent for _, intent in picked))
         if whole is not None:
             return Heard((whole,))
         rest = " ".join(part for part, intent in picked if intent is None)
-        return Heard(_distinct(intent for _, intent in picked), rest if picked else text)
+        return Heard(_distinct(intent for _, intent in picked), rest)
+
+    def _part(self, part: str, language: str) -> Intent | None:
+        """Of a piece of a turn. What starts a form must be said in full: "… and a check up" is not that."""
+        found = self._pick(part, language)
+        sure = found is None or found.kind is not Kind.START or found.score >= _START_IN_PART
+        return found if sure else None
 
     def _pick(self, text: str, language: str) -> Intent | None:
         found = self._matchers[language].pick(text)
@@ -128,7 +134,7 @@ class Intents:
 
 
 def _distinct(intents: Iterator[Intent | None]) -> tuple[Intent, ...]:
-    """Without repetition; small talk counts only where there is nothing else, and what ends a call comes last."""
+    """Without repetition; small talk only where there is nothing else, what ends a call last."""
     found = {(intent.kind, intent.id): intent for intent in intents if intent is not None}
     serious = [intent for intent in found.values() if intent.kind is not Kind.TALK]
     order = {Kind.ANSWER: 0, Kind.TALK: 0, Kind.START: 1, Kind.TRANSFER: 2, Kind.END_CALL: 3}
@@ -143,6 +149,9 @@ def _courtesy(part: str, language: str) -> bool:
 def _phrases(agent: AgentFile, language: str) -> Iterator[Phrase]:
     for entry in agent.knowledge:
         covers = days_of(entry.answer[language], language)
+        covers |= {
+            word for ask in entry.ask[language] for word in spread(ask) if word in lexicon(language).when
+        }
         for ask in entry.ask[language]:
             yield Phrase(f"{Kind.ANSWER}:{entry.id}", ask, covers=covers)
     for dialogue in agent.dialogues:

@@ -9,6 +9,8 @@ import unicodedata
 from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_HALF_DAY = re.compile(r"(?:(?<=\d)|\b)([ap])(?:\. ?m\b\.?|(?<=\d[ap])m\b)")
+"""How "a.m." and "9am" are written: one word, apart from the number."""
 _WHOLE_FORMS = {"can't": "can not", "cannot": "can not", "won't": "will not", "shan't": "shall not"}
 _ENDINGS = {"n't": "not", "'re": "are", "'m": "am", "'ve": "have", "'ll": "will", "'d": "would", "'s": "is"}
 
@@ -27,6 +29,8 @@ class Lexicon:
     when: frozenset[str]
     """Other words for a day: never to be confused with one another."""
     numbers: frozenset[str]
+    times: frozenset[str]
+    """What goes with a time of day."""
     until: frozenset[str]
     """Between the ends of a range of days."""
     pairs: dict[tuple[str, str], str]
@@ -34,6 +38,11 @@ class Lexicon:
     synonyms: dict[str, str]
     suffixes: tuple[str, ...]
     """Endings that one word may have and another not, longest first."""
+
+    @property
+    def heads(self) -> frozenset[str]:
+        """The forms that synonyms are brought to."""
+        return frozenset(self.synonyms.values()) | frozenset(self.pairs.values())
 
 
 def _groups(text: str) -> dict[str, str]:
@@ -50,31 +59,39 @@ def _pairs(text: str) -> dict[tuple[str, str], str]:
 
 ENGLISH = Lexicon(
     light=frozenset(
-        "a an the is are am was were be been do does did i you we they it he she my your our me us them to of for "
-        "in on at and or so this that these those there with by from up as if can could would will shall should "
-        "may might want like need wish have has had got get give some any all about just here now then what how "
+        "a an the is are am was were be been do does did i you we they it he she my your our me us them "
+        "to of for "
+        "in on at and or so this that these those there with by from up as if can could would will "
+        "shall should "
+        "may might want like need wish have has had got get give some any all about just here now then "
+        "what which how let "
+        "their his her its "
         "im id".split()
     ),
     courtesy=frozenset(
-        "um uh er erm hm hmm mhm ah oh hi hello hey please thanks thank sorry excuse okay ok well yeah yes sure "
+        "um uh er erm hm hmm mhm ah oh hi hello hey please thanks thank sorry excuse okay ok well yeah "
+        "yes sure "
         "alright kindly maybe perhaps actually basically wondering wonder know tell question quick quickly "
         "ask sir madam miss exactly really again also too".split()
     ),
     negations=frozenset("not no never without none nobody neither nor".split()),
     days=("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
     when=frozenset(
-        "today tomorrow yesterday tonight weekend weekday holiday holidays christmas easter thanksgiving".split()
+        "today tomorrow yesterday tonight weekend weekday holiday holidays christmas easter "
+        "thanksgiving".split()
     ),
     numbers=frozenset(
         "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred".split()
     ),
+    times=frozenset(
+        "am pm oclock o'clock morning afternoon evening half past quarter noon midday around next".split()
+    ),
     until=frozenset(("to", "till", "until", "through")),
     pairs=_pairs(
         """
         how much price
-        what time when
-        which time when
+        very much thanks
         which hours hours
         what hours hours
         car park parking
@@ -94,7 +111,8 @@ ENGLISH = Lexicon(
     ),
     synonyms=_groups(
         """
-        price cost charge fee pricing rate
+        price cost charge fee pricing rate much
+        when time
         address location located situated directions
         parking park
         person human somebody someone anybody anyone representative operator receptionist staff people
@@ -104,7 +122,7 @@ ENGLISH = Lexicon(
         appointment booking reservation
         doctor physician doc
         vaccination vaccine jab immunization immunisation vaccinate
-        pay payment
+        pay payment paying
         take accept
         bye goodbye
         work deal
@@ -114,13 +132,16 @@ ENGLISH = Lexicon(
 )
 SPANISH = Lexicon(
     light=frozenset(
-        "el la los las un una unos unas de del al a en y o que mi su sus tu me le les se lo nos por para con es "
-        "esta estan son hay he ha han yo usted ustedes ser tener tiene tengo quiero quisiera querria puedo puede "
-        "podria pueden deseo desea necesito gustaria como cual cuales ahi aqui ya muy si este eso esto".split()
+        "el la los las un una unos unas de del al a en y o que mi su sus tu me le les se lo nos por "
+        "para con es "
+        "esta estan son hay he ha han yo usted ustedes ser tener tiene tengo quiero quisiera querria "
+        "puedo puede "
+        "podria pueden deseo desea necesito gustaria como cual cuales cuanto cuantos ahi aqui ya muy si "
+        "este eso esto".split()
     ),
     courtesy=frozenset(
         "eh em este pues bueno hola gracias favor disculpe perdone perdon oiga oye vale ok buenas buenos "
-        "decir decirme digame saber pregunta exactamente tambien senor senora senorita".split()
+        "muchas mucha decir decirme digame saber pregunta exactamente tambien senor senora senorita".split()
     ),
     negations=frozenset("no nunca jamas sin ningun ninguna nadie tampoco".split()),
     days=("lunes", "martes", "miercoles", "jueves", "viernes", "sabado", "domingo"),
@@ -129,6 +150,7 @@ SPANISH = Lexicon(
         "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince veinte treinta "
         "cuarenta cincuenta sesenta setenta ochenta noventa cien".split()
     ),
+    times=frozenset("hora horas media cuarto menos mediodia tarde noche manana proximo dia".split()),
     until=frozenset(("a", "hasta")),
     pairs=_pairs(
         """
@@ -166,7 +188,7 @@ SPANISH = Lexicon(
 )
 PLAIN = Lexicon(
     frozenset(), frozenset(), frozenset("nein nicht kein keine non pas no not".split()), (), frozenset(),
-    frozenset(), frozenset(), {}, {}, (),
+    frozenset(), frozenset(), frozenset(), {}, {}, (),
 )  # fmt: skip
 _LEXICONS = {"en": ENGLISH, "es": SPANISH}
 
@@ -189,7 +211,7 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Folded words without punctuation; contractions as spoken ("don't")."""
-    return _WORD.findall(fold(text))
+    return _WORD.findall(_HALF_DAY.sub(r" \1m ", fold(text)))
 
 
 def spread(text: str) -> list[str]:
@@ -223,6 +245,7 @@ def stem(word: str, suffixes: tuple[str, ...]) -> str:
 def sound(word: str) -> str:
     """A rough key of how an English word sounds: "ours" and "hours", "flew" and "flu" share one."""
     key = re.sub(r"^(kn|gn|wr|wh|h)", lambda match: {"wh": "w", "h": ""}.get(match[1], match[1][1:]), word)
+    key = re.sub(r"c(?=[eiy])", "s", key.removesuffix("s").replace("tion", "shon"))
     for letters, heard in (
         ("ph", "f"),
         ("ck", "k"),

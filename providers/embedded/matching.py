@@ -11,57 +11,54 @@ worse than an honest "I do not know", so guards keep apart what word overlap (an
 """
 
 import functools
+import itertools
 import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from providers.embedded.lexicon import Lexicon, fold, lexicon, sound, spread, stem
+from providers.embedded.scoring import (
+    LIGHT_WEIGHT,
+    NUMBER_WEIGHT,
+    QUESTION_WEIGHT,
+    QUESTIONS,
+    STRANGER_WEIGHT,
+    Known,
+    Phrase,
+    Said,
+    days_agree,
+    meant,
+    score,
+)
+
+__all__ = ["Match", "Matcher", "Phrase", "days_of"]
 
 THRESHOLD = 0.66
-"""Score below which nothing matches. Chosen on the tables in the tests: paraphrases above, strangers below."""
+"""Score below which nothing matches. Chosen on the tests' tables: paraphrases above, strangers below."""
 ACTION_THRESHOLD = 0.74
 """The same for what does something (hangs up, transfers, starts a booking)."""
 TIE = 0.02
 """Two answers closer than this are equally likely."""
 CERTAIN = 0.95
 """From here a match is the phrase itself; ties are no doubt then."""
-_CONTAINED = 0.9
-"""Score of a phrase said whole and in order at the end of a longer sentence."""
-_LIGHT_WEIGHT = 0.2
-_QUESTION_WEIGHT = 0.6
-_NUMBER_WEIGHT = 0.3
-_STRANGER_WEIGHT = 1.3
-_STRANGER_COST = 0.85
-_MAX_STRANGERS_BEFORE = 4
-"""Words of one's own in front of a phrase that is said whole: more is no longer a sentence around it."""
+_LONE = 0.8
+"""Score of one word that stands for a whole topic ("insurance, please"), and of words all of one topic."""
+_MAX_LONE_WORDS = 6
+_MINOR = 0.95
+"""What courtesies count against something that is asked."""
 _MAX_WORDS = 60
 """More of a turn is not looked at: nobody asks a question in so many words."""
 _CACHED = 512
 """Sentences remembered: the turns of some dozens of calls, each looked at again in every later turn."""
 _SLIP_LETTERS, _TWO_SLIPS_LETTERS = 5, 8
 """Words of so many letters may differ by one slip, by two: shorter ones have too many neighbours."""
-_QUESTIONS = frozenset("where who when why which whose donde quien cuando cuanto cuantos porque".split())
 _INVERTED = re.compile(
-    r"^(do|does|did|is|are|was|can|could|would|will|have|has) not (you|i|there|it|we|they|he|she|the|your|that)\b"
+    r"^(do|does|did|is|are|was|can|could|would|will|have|has) not "
+    r"(you|i|there|it|we|they|he|she|the|your|that)\b"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """One way to say something."""
-
-    key: str
-    text: str
-    action: bool = False
-    """Something is done about it, so it needs a surer match."""
-    whole: bool = False
-    """Courtesies are the message itself ("thank you very much"), not to be dropped."""
-    any_day: bool = False
-    """Days, times and `extras` may stand in it: they answer later questions."""
-    covers: frozenset[str] = frozenset()
-    """Days that the answer speaks of."""
+_ONLY_ASKS = frozenset("is are am was were do does did".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +70,16 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A phrase made ready."""
+class _Topic:
+    """All phrases of one key together. Keys with a denial among them have none."""
 
-    phrase: Phrase
-    tokens: tuple[str, ...]
-    weights: dict[str, float]
-    total: float
-    content: frozenset[str]
-    days: frozenset[str]
+    sample: Phrase
+    words: frozenset[str]
+    exclusive: frozenset[str]
+    """Words that no other key has."""
+    lone: frozenset[str]
+    """Exclusive words that stand in most of the key's phrases: they name the topic."""
     numbers: frozenset[str]
-    negated: bool
-
-
-@dataclass(slots=True)
-class _Said:
-    """A caller's sentence made ready, with or without its courtesies."""
-
-    tokens: tuple[str, ...]
-    weights: list[float]
-    days: frozenset[str]
-    numbers: frozenset[str]
-    negated: bool
-    like: list[dict[str, float]] = field(default_factory=list)
-    """For each token: the words of the phrases that it may be."""
 
 
 class Matcher:
@@ -105,11 +88,14 @@ class Matcher:
     def __init__(self, phrases: Iterable[Phrase], language: str, extras: Iterable[str] = ()) -> None:
         """`extras`: texts whose words never stand in the way of an `any_day` phrase (choices of a form)."""
         self._lexicon = lexicon(language)
+        self._heads = self._lexicon.heads
         given = list(phrases)
         self._split, self._joined = _compounds(given)
         self._known = [self._make_known(phrase) for phrase in given]
         self._extras = frozenset(token for text in extras for token in self._tokens(text))
+        self._extras |= self._lexicon.times
         self._weigh()
+        self._topics = self._make_topics()
         vocabulary = {token for known in self._known for token in known.tokens}
         self._by_token: dict[str, list[int]] = defaultdict(list)
         for index, known in enumerate(self._known):
@@ -139,79 +125,33 @@ class Matcher:
         found: dict[str, float] = {}
         for index in self._candidates(full, bare):
             known = self._known[index]
-            score = self._score(full if known.phrase.whole else bare, known)
-            least = ACTION_THRESHOLD if known.phrase.action else THRESHOLD
-            if score >= least and score > found.get(known.phrase.key, 0.0):
-                found[known.phrase.key] = score
-        return tuple(Match(key, score) for key, score in sorted(found.items(), key=lambda item: -item[1]))
+            phrase = known.phrase
+            topic = self._topics.get(phrase.key)
+            own = topic.words if topic else frozenset()
+            fit = score(full if phrase.whole else bare, known, self._extras, own)
+            fit *= _MINOR if phrase.whole else 1.0
+            least = ACTION_THRESHOLD if phrase.action or phrase.whole else THRESHOLD
+            if fit >= least and fit > found.get(phrase.key, 0.0):
+                found[phrase.key] = fit
+        if not found:
+            found = {key: _LONE for key, topic in self._topics.items() if _about(bare, topic)}
+        return tuple(Match(key, fit) for key, fit in sorted(found.items(), key=lambda item: -item[1]))
 
-    def _candidates(self, *sentences: _Said) -> list[int]:
+    def _candidates(self, *sentences: Said) -> list[int]:
         tokens = {token for said in sentences for like in said.like for token in like}
         return sorted({index for token in tokens for index in self._by_token.get(token, ())})
 
-    def _score(self, said: _Said, known: _Known) -> float:
-        if said.negated != known.negated or not self._days_agree(said, known):
-            return 0.0
-        if not known.content:
-            return _CONTAINED if said.tokens == known.tokens or self._contained(said, known) else 0.0
-        covered: dict[str, float] = {}
-        spoken = used = 0.0
-        cost = 1.0
-        for token, weight, like in zip(said.tokens, said.weights, said.like, strict=True):
-            if known.phrase.any_day and (
-                token in said.days or token in said.numbers or token in self._extras
-            ):
-                if token not in known.weights:
-                    continue
-            fit = 0.0
-            for word, likeness in like.items():
-                if word in known.weights:
-                    fit = max(fit, likeness)
-                    covered[word] = max(covered.get(word, 0.0), likeness)
-            spoken += weight
-            used += weight * fit
-            if not fit and weight > _QUESTION_WEIGHT:
-                cost *= _STRANGER_COST
-        if not spoken or not known.total:
-            return 0.0
-        recall = sum(known.weights[word] * likeness for word, likeness in covered.items()) / known.total
-        precision = used / spoken
-        score = 2 * recall * precision / (recall + precision) * cost if recall + precision else 0.0
-        return max(score, _CONTAINED) if self._contained(said, known) else score
-
-    def _days_agree(self, said: _Said, known: _Known) -> bool:
-        if known.phrase.any_day:
-            return True
-        if known.numbers and said.numbers and known.numbers != said.numbers:
-            return False
-        if said.days == known.days:
-            return True
-        # "Are you open on Monday?" is answered by "Monday to Friday"; "… on Saturday?" is not.
-        return bool(said.days) and said.days <= known.phrase.covers and not known.days & known.phrase.covers
-
-    def _contained(self, said: _Said, known: _Known) -> bool:
-        """The phrase stands in the sentence word for word, and nothing behind it changes its meaning."""
-        size = len(known.tokens)
-        if size < 2:
-            return False
-        for start in range(len(said.tokens) - size + 1):
-            if said.tokens[start : start + size] == known.tokens:
-                behind = said.weights[start + size :]
-                before = sum(weight > _QUESTION_WEIGHT for weight in said.weights[:start])
-                return before <= _MAX_STRANGERS_BEFORE and all(weight <= _NUMBER_WEIGHT for weight in behind)
-        return False
-
-    def _make_known(self, phrase: Phrase) -> _Known:
+    def _make_known(self, phrase: Phrase) -> Known:
         tokens = self._tokens(phrase.text, whole=phrase.whole)
         days, numbers = self._days(tokens), self._numbers(tokens)
         content = frozenset(
             token
             for token in tokens
-            if token not in days and (phrase.whole or self._weight(token) > _LIGHT_WEIGHT)
+            if token not in days and (phrase.whole or self._weight(token) > LIGHT_WEIGHT)
         )
         negated = bool(self._lexicon.negations & set(tokens))
         kept = tuple(token for token in tokens if token not in days)
-        return _Known(phrase, kept, {}, 0.0, content, days, numbers, negated)
+        return Known(phrase, kept, {}, 0.0, content, days, numbers, negated)
 
     def _weigh(self) -> None:
         """Rare words tell more than those that many answers share."""
@@ -225,30 +165,46 @@ class Matcher:
         }
         for at, known in enumerate(self._known):
             weights = {token: self._weight(token) * self._rarity[token] for token in known.tokens}
-            self._known[at] = _Known(
-                known.phrase, known.tokens, weights, sum(weights.values()), known.content, known.days,
-                known.numbers, known.negated,
-            )  # fmt: skip
+            self._known[at] = replace(known, weights=weights, total=sum(weights.values()))
+
+    def _make_topics(self) -> dict[str, _Topic]:
+        by_key: dict[str, list[Known]] = defaultdict(list)
+        for known in self._known:
+            by_key[known.phrase.key].append(known)
+        keys_of = Counter(
+            token for group in by_key.values() for token in {t for known in group for t in known.content}
+        )
+        topics: dict[str, _Topic] = {}
+        for key, group in by_key.items():
+            counts = Counter(token for known in group for token in known.content)
+            exclusive = frozenset(token for token in counts if keys_of[token] == 1)
+            lone = frozenset(
+                t for t in exclusive if counts[t] * 2 > len(group) and t not in self._extras | QUESTIONS
+            )
+            numbers = frozenset(token for known in group for token in known.numbers)
+            if not any(known.negated for known in group):
+                topics[key] = _Topic(group[0].phrase, frozenset(counts), exclusive, lone, numbers)
+        return topics
 
     def _weight(self, token: str) -> float:
         if token in self._lexicon.light:
-            return _LIGHT_WEIGHT
-        return _QUESTION_WEIGHT if token in _QUESTIONS else 1.0
+            return LIGHT_WEIGHT
+        return QUESTION_WEIGHT if token in QUESTIONS else 1.0
 
-    def _said(self, text: str, *, whole: bool) -> _Said:
+    def _said(self, text: str, *, whole: bool) -> Said:
         tokens = self._tokens(_plain_question(text), whole=whole)
         days, numbers = self._days(tokens), self._numbers(tokens)
         negated = bool(self._lexicon.negations & set(tokens))
         kept = tuple(token for token in tokens if token not in days)
-        said = _Said(kept, [], days, numbers, negated)
+        said = Said(kept, [], days, numbers, negated)
         for token in kept:
             like = self._alike(token)
             known = next((self._rarity[word] for word in like), None)
             weight = self._weight(token)
             if token in numbers or token.isdigit():
-                weight = _NUMBER_WEIGHT
+                weight = NUMBER_WEIGHT
             elif weight == 1.0:
-                weight = known if known is not None else _STRANGER_WEIGHT
+                weight = known if known is not None else STRANGER_WEIGHT
             said.weights.append(weight)
             said.like.append(like)
         return said
@@ -263,15 +219,22 @@ class Matcher:
 
     def _tokens(self, text: str, *, whole: bool = False) -> tuple[str, ...]:
         """Words in the one form that stands for all of their kind."""
-        words = self._compounded(spread(text))
+        words = [word for word, _ in itertools.groupby(spread(text))]
+        # Before courtesies go ("cuánto vale"), and after ("how uh much").
+        words = self._merged(self._compounded(words))
+        if not whole:
+            words = self._merged([word for word in words if word not in self._lexicon.courtesy])
+        return tuple(_form(word, self._lexicon, self._heads) for word in words)
+
+    def _merged(self, words: list[str]) -> list[str]:
+        """Pairs that mean one word, as that."""
         merged: list[str] = []
         for word in words:
             if merged and (meaning := self._lexicon.pairs.get((merged[-1], word))) is not None:
                 merged[-1] = meaning
             else:
                 merged.append(word)
-        kept = merged if whole else _without(merged, self._lexicon)
-        return tuple(_form(word, self._lexicon) for word in kept)
+        return merged
 
     def _compounded(self, words: list[str]) -> list[str]:
         """ "check up" and "checkup", "sun day" and "Sunday": as the phrases write them."""
@@ -286,7 +249,7 @@ class Matcher:
         return found
 
     def _alike(self, token: str) -> dict[str, float]:
-        """Words of the phrases that `token` may be, with likeness: itself, or what it sounds or looks like."""
+        """Words of the phrases that `token` may be, with likeness: itself, or what it sounds like."""
         if token in self._vocabulary:
             return {token: 1.0}
         if len(token) < 4 or token.isdigit() or self._guarded(token):
@@ -318,6 +281,25 @@ class Matcher:
             or token in tables.when
             or token in tables.numbers
         )
+
+
+def _about(said: Said, topic: _Topic) -> bool:
+    """Only words of this topic were said, and one of them can be of no other."""
+    phrase = topic.sample
+    content = [said.like[at] for at in said.content()]
+    if (
+        not content
+        or phrase.whole
+        or said.negated
+        or not days_agree(said, phrase, said.days & phrase.covers, topic.numbers)
+    ):
+        return False
+    if len(content) == 1:
+        only_asks = phrase.action and (said.tokens[0] in _ONLY_ASKS or not meant(said, ()))
+        return len(said.tokens) <= _MAX_LONE_WORDS and not only_asks and not topic.lone.isdisjoint(content[0])
+    if phrase.action or any(topic.words.isdisjoint(like) for like in content):
+        return False
+    return any(not topic.exclusive.isdisjoint(like) for like in content)
 
 
 def days_of(answer: str, language: str) -> frozenset[str]:
@@ -355,20 +337,16 @@ def _plain_question(text: str) -> str:
     return re.sub(r"^no (thank|thanks|i|that|can|what|where|when|how|gracias)\b", r"\1", text)
 
 
-def _without(words: list[str], tables: Lexicon) -> list[str]:
-    return [word for word in words if word not in tables.courtesy]
-
-
-def _form(word: str, tables: Lexicon) -> str:
+def _form(word: str, tables: Lexicon, heads: frozenset[str]) -> str:
+    single = word.removesuffix("s")
+    for each in (word, single):
+        if each in tables.days or each in tables.when:
+            return each
     if word in tables.light or word in tables.negations or word in tables.numbers:
         return word
-    day = word.removesuffix("s")
-    if day in tables.days or day in tables.when or word in tables.days or word in tables.when:
-        return day if day in tables.days or day in tables.when else word
-    if word in tables.synonyms:
-        word = tables.synonyms[word]
-    elif word.removesuffix("s") in tables.synonyms:
-        word = tables.synonyms[word.removesuffix("s")]
+    for each in (word, single):
+        if each in tables.synonyms or each in heads:
+            return tables.synonyms.get(each, each)
     return stem(word, tables.suffixes)
 
 
@@ -379,7 +357,7 @@ def _compounds(phrases: list[Phrase]) -> tuple[dict[str, list[str]], frozenset[s
     for phrase in phrases:
         said = spread(fold(phrase.text))
         single.update(word for word in said if len(word) >= 6)
-        for first, second in zip(said, said[1:], strict=False):
+        for first, second in itertools.pairwise(said):
             if len(first) + len(second) >= 6 and min(len(first), len(second)) >= 2:
                 split.setdefault(first + second, [first, second])
     return {word: parts for word, parts in split.items() if word not in single}, frozenset(single)

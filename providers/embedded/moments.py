@@ -28,7 +28,8 @@ _ORDINALS = (
 _NOT_HOURS = {"one": {"other", "that", "this", "first", "last", "which", "no", "another"}}
 _MARKS = {
     "en": re.compile(
-        r"\bat \w|\bo'?clock\b|\bhalf (past )?\w|\bquarter (past|to|after)\b|\b[ap]\.? ?m\b|\bnoon\b|\bmidday\b|\d:\d"
+        r"\bat \w|\bo'?clock\b|\bhalf (past )?\w|\bquarter (past|to|after)\b"
+        r"|\b[ap]\.? ?m\b|\bnoon\b|\bmidday\b|\d:\d"
         r"|\b\w+ (past|to) (one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
         r"|\bin the (morning|afternoon|evening)\b"
     ),
@@ -106,7 +107,7 @@ def time_in(text: str, language: str, *, asked: bool = True) -> str | None:
     spanish = primary(language) == "es"
     if not asked and not _MARKS["es" if spanish else "en"].search(folded):
         return None
-    said = words(re.sub(r"(\d)([ap])\.?m\b", r"\1 \2m", re.sub(r"(\d)[.:h](\d\d)", r"\1 \2", folded)))
+    said = words(re.sub(r"(\d)[.:h](\d\d)", r"\1 \2", folded))
     found = (_spanish_clock if spanish else _english_clock)(said)
     if found is None:
         return None
@@ -229,10 +230,9 @@ def _hours_only(said: list[str]) -> list[str]:
 
 def _part(folded: str, said: list[str]) -> str | None:
     """`am` or `pm`, where it was said."""
-    pairs = list(zip(said, said[1:], strict=False))
-    if {"pm", "afternoon", "evening", "tonight", "tarde", "noche"} & set(said) or ("p", "m") in pairs:
+    if {"pm", "afternoon", "evening", "tonight", "tarde", "noche"} & set(said):
         return "pm"
-    if {"am", "morning"} & set(said) or ("a", "m") in pairs or re.search(r"\b(de|por) la manana\b", folded):
+    if {"am", "morning"} & set(said) or re.search(r"\b(de|por) la manana\b", folded):
         return "am"
     return None
 

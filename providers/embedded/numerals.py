@@ -1,4 +1,4 @@
-"""Numbers as they are said: dictated digit by digit, in pairs, or as one number. English and Spanish. Pure."""
+"""Numbers as they are said: dictated digit by digit, in pairs, as one number. English, Spanish. Pure."""
 
 from providers.embedded.lexicon import primary, words
 
@@ -8,16 +8,22 @@ _ENGLISH = (
 ).split()
 _SPANISH = (
     "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis "
-    "diecisiete dieciocho diecinueve veinte veintiuno veintidos veintitres veinticuatro veinticinco veintiseis "
+    "diecisiete dieciocho diecinueve veinte veintiuno veintidos veintitres veinticuatro veinticinco "
+    "veintiseis "
     "veintisiete veintiocho veintinueve"
 ).split()
 _TENS = {
-    "en": {word: ten * 10 for ten, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)},
+    "en": {
+        word: ten * 10
+        for ten, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+    },
     "es": {
         word: ten * 10
-        for ten, word in enumerate("veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa".split(), 2)
+        for ten, word in enumerate(
+            "veinte treinta cuarenta cincuenta sesenta setenta ochenta noventa".split(), 2
+        )
     },
-}  # fmt: skip
+}
 _UNITS = {
     "en": {word: number for number, word in enumerate(_ENGLISH)} | {"oh": 0, "o": 0, "nought": 0, "nil": 0},
     "es": {word: number for number, word in enumerate(_SPANISH)} | {"una": 1, "un": 1},
@@ -26,7 +32,8 @@ _SCALES = {"hundred": 100, "thousand": 1000, "cien": 100, "ciento": 100, "mil": 
 _HUNDREDS = {
     word: number * 100
     for number, word in enumerate(
-        "doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos".split(),
+        "doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos "
+        "novecientos".split(),
         2,
     )
 }

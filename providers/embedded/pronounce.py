@@ -18,17 +18,19 @@ _PHONEMES_IPA = 0x02
 # IPA as espeak-ng writes it, longest first at matching; sounds that English lacks get their nearest.
 _ARPABET = {
     "tʃ": "CH", "dʒ": "JH", "ts": "T S", "pf": "F",
-    "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW", "ɔɪ": "OY", "ɔø": "OY", "ɔʏ": "OY", "ai": "AY",
-    "au": "AW", "ei": "EY", "oi": "OY",
+    "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW", "ɔɪ": "OY", "ɔø": "OY", "ɔʏ": "OY",
+    "ai": "AY", "au": "AW", "ei": "EY", "oi": "OY",
     "ɪə": "IH R", "eə": "EH R", "ʊə": "UH R", "ɚ": "ER", "ɜː": "ER", "ɝ": "ER", "ɜ": "ER", "əl": "AH L",
     "ɑː": "AA", "ɑ": "AA", "ɒ": "AA", "a": "AA", "æ": "AE", "ɐ": "AH", "ʌ": "AH", "ə": "AH", "ɔː": "AO",
-    "ɔ": "AO", "ɔ̃": "AO N", "ɑ̃": "AA N", "ɛ̃": "AE N", "œ̃": "AH N", "e": "EY", "ɛ": "EH", "i": "IY", "iː": "IY",
-    "ɪ": "IH", "ᵻ": "IH", "o": "OW", "u": "UW", "uː": "UW", "ʊ": "UH", "y": "UW", "ʏ": "UH", "ø": "ER", "œ": "ER",
-    "b": "B", "β": "B", "d": "D", "ð": "DH", "f": "F", "ɡ": "G", "g": "G", "ɣ": "G", "h": "HH", "ç": "HH",
+    "ɔ": "AO", "ɔ̃": "AO N", "ɑ̃": "AA N", "ɛ̃": "AE N", "œ̃": "AH N", "e": "EY", "ɛ": "EH", "i": "IY",
+    "iː": "IY", "ɪ": "IH", "ᵻ": "IH", "o": "OW", "u": "UW", "uː": "UW", "ʊ": "UH", "y": "UW", "ʏ": "UH",
+    "ø": "ER", "œ": "ER", "b": "B", "β": "B", "d": "D", "ð": "DH", "f": "F", "ɡ": "G", "g": "G", "ɣ": "G",
+    "h": "HH", "ç": "HH",
     "x": "HH", "χ": "HH", "j": "Y", "ʝ": "Y", "k": "K", "l": "L", "ɫ": "L", "ʎ": "Y", "m": "M", "n": "N",
     "ŋ": "NG", "ɲ": "N Y", "p": "P", "ɹ": "R", "r": "R", "ɾ": "R", "ʁ": "R", "s": "S", "ʃ": "SH", "t": "T",
     "θ": "TH", "v": "V", "w": "W", "ɥ": "W", "z": "Z", "ʒ": "ZH", "ʔ": "",
 }  # fmt: skip
+_SWITCH = re.compile(r"\([a-z-]+\)")  # espeak-ng's sign that it says a word as another language does
 _MARKS = re.compile(r"[ˈˌː̩̃_\s\u200d]")
 _BY_LENGTH = sorted(_ARPABET, key=len, reverse=True)
 
@@ -57,6 +59,7 @@ class Espeak:
 
 def arpabet(ipa: str) -> str | None:
     """Map espeak-ng's IPA onto ARPABET phones. None if nothing is left, or it holds an unknown sign."""
+    ipa = _SWITCH.sub("", ipa)
     found: list[str] = []
     at = 0
     while at < len(ipa):

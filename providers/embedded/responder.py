@@ -21,7 +21,7 @@ from agent.providers import (
     ToolCall,
 )
 from providers.embedded.answers import yes_or_no
-from providers.embedded.dialogue import MAX_MISSES, Progress, follow
+from providers.embedded.dialogue import MAX_MISSES, Progress, Standing, follow
 from providers.embedded.intents import Heard, Intent, Intents, Kind
 from providers.embedded.lexicon import primary, words
 from providers.embedded.talk import ELSE, SMALL_TALK, short
@@ -74,47 +74,42 @@ class KnowledgeResponder:
         text = last.content
         if not words(text):
             return [TextDelta(self._agent.phrases.not_understood[language])]
-        switch = self._intents.wanted_language(text, language)
-        progress = self._progress(messages, switch or language)
-        if switch is not None:
-            # In the middle of a dialogue the question is asked again, not the greeting.
+        standing = self._standing(messages, language)
+        progress, now = standing.progress, standing.language
+        events: list[LLMEvent] = [LanguageSwitch(now)] if now != language else []
+        if standing.asked_language:
+            # In the middle of a dialogue its question is asked again, not the greeting.
             going_on = progress is not None and not progress.cancelled and not progress.confirmed
-            said = progress.question(switch) if progress and going_on else self._agent.greeting[switch]
-            return [LanguageSwitch(switch), TextDelta(said)]
+            said = progress.question(now) if progress and going_on else self._agent.greeting[now]
+            return [*events, TextDelta(said)]
         if progress is not None:
-            return self._in_dialogue(progress, messages, language)
-        spoken = self._intents.spoken_language(text, language)
-        if spoken is None:
-            return self._answer(self._intents.heard(text, language), text, messages, language)
-        progress = self._progress(messages[-1:], spoken)
-        if progress is not None:
-            return [LanguageSwitch(spoken), *self._in_dialogue(progress, messages, spoken)]
-        heard = self._intents.heard(text, spoken)
-        return [LanguageSwitch(spoken), *self._answer(heard, text, messages, spoken)]
+            return events + self._in_dialogue(progress, messages, now)
+        return events + self._answer(self._intents.heard(text, now), text, messages, now)
 
-    def _progress(self, messages: Iterable[Message], language: str) -> Progress | None:
-        """Where the dialogue stands. A wish for another language is no answer to anything."""
-        turns = [
-            message.content
-            for message in messages
-            if message.role is Role.USER and not self._intents.wanted_language(message.content, "")
-        ]
-        return follow(self._dialogues, self._intents.heard, turns, language)
+    def _standing(self, messages: Iterable[Message], language: str) -> Standing:
+        """Where the conversation stands. It began in the language that leads to the present one."""
+        turns = [message.content for message in messages if message.role is Role.USER]
+        for first in dict.fromkeys((language, *self._agent.languages)):
+            standing = follow(self._dialogues, self._intents, turns, first)
+            if standing.before == language:
+                return standing
+        return follow(self._dialogues, self._intents, turns[-1:], language)
 
     def _answer(
         self, heard: Heard, text: str, messages: tuple[Message, ...], language: str
     ) -> list[LLMEvent]:
         """A turn outside of dialogues."""
+        answer = yes_or_no(text, language) if len(words(text)) <= _MAX_SHORT_WORDS else None
+        asked = _last_said(messages)
+        if all(intent.kind is Kind.TALK for intent in heard.intents):
+            if answer is True and short(language, "offer") in asked and self._transfer is not None:
+                return self._hand_over(self._transfer, language)
+            if answer is False and self._end is not None and _anything_else(asked, language):
+                return self._hang_up(self._end, language)
         if heard.intents:
             return self._events(heard.intents, messages, language)
-        answer = yes_or_no(text, language)
-        if answer is None or len(words(text)) > _MAX_SHORT_WORDS:
+        if answer is None:
             return [TextDelta(self._agent.unknown[language])]
-        asked = _last_said(messages)
-        if answer and short(language, "offer") in asked and self._transfer is not None:
-            return self._hand_over(self._transfer, language)
-        if not answer and self._end is not None and _anything_else(asked, language):
-            return self._hang_up(self._end, language)
         return [TextDelta(short(language, "yes" if answer else "no"))]
 
     def _events(
@@ -195,14 +190,16 @@ class KnowledgeResponder:
 
     def _after_tool(self, result: str, messages: tuple[Message, ...], language: str) -> list[LLMEvent]:
         """An owner's endpoint has answered: the dialogue is done, or could not be."""
-        progress = self._progress(messages, language)
+        progress = self._standing(messages, language).progress
         if progress is None or not progress.confirmed or result.startswith("error"):
             return [TextDelta(self._agent.phrases.apology[language])]
         return [TextDelta(progress.read_back(progress.dialogue.done[language], language))]
 
 
 def _anything_else(asked: str, language: str) -> bool:
-    return any(phrase in asked.casefold() for phrase in ELSE.get(primary(language), ()))
+    """The last thing asked was whether there is anything else."""
+    last = re.split(r"(?<=[.!?])\s+", asked.strip())[-1].casefold()
+    return last.endswith("?") and any(phrase in last for phrase in ELSE.get(primary(language), ()))
 
 
 def _last_said(messages: tuple[Message, ...]) -> str:

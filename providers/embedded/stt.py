@@ -1,7 +1,7 @@
 """Embedded recognition: pocketsphinx with a language model made from the agent file, in a process of its own.
 
-It hears what the agent file expects, and things like it, which is what makes it right on telephone audio. Only
-an English acoustic model ships: words of other languages are heard as the nearest English sounds.
+It hears what the agent file expects, and things like it, which is what makes it right on telephone audio.
+Only an English acoustic model ships: words of other languages are heard as the nearest English sounds.
 """
 
 import asyncio

@@ -1,20 +1,21 @@
 """A language model of a few hundred sentences, as the ARPA text that pocketsphinx reads. Pure.
 
-A trigram model with Witten-Bell interpolation (Chen and Goodman 1998, section 2.4), so that a sentence said as
-written is much likelier than any other, and one said a little differently still comes out nearly right.
-A finite-state grammar of the same sentences knows no "nearly": it turned what nobody foresaw into what
-somebody did.
+A trigram model with Witten-Bell interpolation (Chen and Goodman 1998, section 2.4), so that a sentence said
+as written is much likelier than any other, and one said a little differently still comes out nearly right. A
+finite-state grammar of the same sentences knows no "nearly": it turned what nobody foresaw into what somebody
+did.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 Sentences = Iterable[tuple[float, tuple[str, ...]]]
 """(weight, words) each."""
 
 BACK_OFF = 0.5
-"""Share that goes to unseen successors, in the formula's places of a count; of 0.2 to 4, 0.2 to 0.5 were best."""
+"""Weight of unseen successors in the formula, against a count of 1; of 0.2 to 4, 0.2 to 0.5 were best."""
 BEGIN, END = "<s>", "</s>"
 _SMALLEST = 1e-30
 
@@ -65,14 +66,14 @@ def _count(sentences: Sentences) -> tuple[dict[str, float], _Bigrams, _Trigrams]
         words = (BEGIN, *sentence, END)
         for word in words[1:]:
             unigrams[word] += weight
-        for pair in zip(words, words[1:], strict=False):
+        for pair in pairwise(words):
             bigrams[pair] += weight
         for three in zip(words, words[1:], words[2:], strict=False):
             trigrams[three] += weight
     return unigrams, bigrams, trigrams
 
 
-def _kept(counts: Mapping[tuple[str, ...], float]) -> dict[tuple[str, ...], tuple[float, float]]:
+def _kept(counts: "_Bigrams | _Trigrams") -> dict[tuple[str, ...], tuple[float, float]]:
     """For each history: the share that its seen successors keep, and its count."""
     seen: dict[tuple[str, ...], float] = defaultdict(float)
     kinds: dict[tuple[str, ...], int] = defaultdict(int)

@@ -42,16 +42,17 @@ _HOURS = {
 }
 _MINUTES = "ten|fifteen|twenty|thirty|forty|forty five|fifty"
 _NUMBERS = (
-    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty "
-    "sixty seventy eighty ninety hundred thousand"
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty "
+    "fifty sixty seventy eighty ninety hundred thousand"
 )
 _SHORT = {
     "en": (
         "yes|no|yeah|yep|nope|sure|okay|correct|right|yes please|no thanks|no thank you|that's right|"
         "that is right|that's correct|no that's wrong|of course|never mind|hello|hi|goodbye|bye|thank you|"
-        "thanks|not really|i don't know|i'm not sure|no on {day}|yes on {day}|no at {hour}"
+        "thanks|not really|i don't know|i'm not sure|mhm|mm hmm|uh huh|hmm|mm|aha|"
+        "no on {day}|yes on {day}|no at {hour}"
     ),
-    "es": "sí|no|sí por favor|no gracias|claro|vale|correcto|gracias|adiós|hola|no sé|no el {day}",
+    "es": "sí|no|sí por favor|no gracias|claro|vale|correcto|gracias|adiós|hola|no sé|ajá|mm|no el {day}",
 }
 _OPENERS = {
     "en": "um|uh|well|so|and|hi|hello|okay|yes|please|can you tell me|could you tell me|i'd like to know",
@@ -90,7 +91,7 @@ def sentences(phrases: Iterable[str], language: str) -> Iterator[Sentence]:
 
 def _short(language: str) -> Iterator[tuple[float, str]]:
     days, hours = _DAYS.get(language, "").split(), _HOURS.get(language, "").split()
-    for text in _SHORT.get(language, "").split("|"):
+    for text in filter(None, _SHORT.get(language, "").split("|")):
         if "{" not in text:
             yield 5.0, text
         for day in days if "{day}" in text else ():

@@ -176,6 +176,9 @@ class OpenAIChat:
             raise ProviderUnavailable(self.name, "closed")
         if self._client is None:
             options = self.options
+            # It would write a line for every reply at the level that operators run with.
+            if (requests := logging.getLogger("httpx2")).level == logging.NOTSET:
+                requests.setLevel(logging.WARNING)
             if not self._key and options.official:
                 raise ProviderRejected(self.name, f"no API key: set {options.key_name}")
             connect_s = CONNECT_MS / 1000

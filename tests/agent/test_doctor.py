@@ -79,3 +79,10 @@ def test_wrong_settings_fail_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_MAX_CALLS", "none")
     (what,) = found("fail")
     assert "PARLEY_MAX_CALLS" in what
+
+
+def test_a_misspelt_variable_is_noticed_and_others_own_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MAX_CALL", "3")
+    monkeypatch.setenv("PARLEY_TWILIO_MODE", "media")
+    noticed = [what for what in found("warn") if "did you mean" in what]
+    assert noticed == ["PARLEY_MAX_CALL is not read by the server: did you mean PARLEY_MAX_CALLS?"]

@@ -216,6 +216,7 @@ def test_heard_is_a_growing_prefix_of_what_was_written(
     for wait_ms, send in steps:
         if send and waiting:
             text, frames = waiting.pop(0)
+            ledger.text_ended()  # sentences are synthesised one after the other
             ledger.text(text, ledger._sent_ms)
             ledger.audio(frames * 20.0)
             if ended:

@@ -1,4 +1,4 @@
-"""The agent's audio: sent in whole frames, ahead by the lead and no further, stopped at once, resumed at a word."""
+"""The agent's audio: sent in whole frames, ahead by the lead and no further, stopped at once, and resumed."""
 
 import pytest
 from hypothesis import given, settings

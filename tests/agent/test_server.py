@@ -1,8 +1,6 @@
 """The process in one piece, over real sockets, with providers and a transport of the test's own."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -12,10 +10,6 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.agentfile import load_agent
 from agent.errors import ConfigError, ProviderUnavailable, Refused
@@ -23,6 +17,7 @@ from agent.plugins import TRANSPORTS, TransportContext
 from agent.server import EXIT_CUT, MAX_BODY_BYTES, Server
 from agent.settings import Settings
 from tests.agent.fakes import FakeLine, FakeProvider
+from tests.certificates import self_signed
 
 WAIT_S = 5.0
 
@@ -216,7 +211,7 @@ async def test_a_certificate_and_a_key_make_the_public_port_speak_tls(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    _self_signed(certificate, key)
+    self_signed(certificate, key)
     async with running(monkeypatch, tls_certificate=certificate, tls_key=key) as run:
         trusting = ssl.create_default_context(cafile=str(certificate))
         async with run.client.get(run.url("/", "https"), ssl=trusting) as answer:
@@ -246,30 +241,3 @@ async def test_a_plugin_that_breaks_on_import_is_named(monkeypatch: pytest.Monke
     monkeypatch.setattr("agent.server.load", load)
     with pytest.raises(ConfigError, match="'embedded' cannot be loaded: no codec library"):
         Server(Settings(), load_agent(None))
-
-
-def _self_signed(certificate: Path, key: Path) -> None:
-    private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(private, hashes.SHA256())
-    )
-    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    key.write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )

@@ -68,7 +68,7 @@ def test_all_places_of_a_fragment_are_found_whatever_its_spelling() -> None:
         # Numbers read out.
         (["We open at nine."], "We open at 9."),
         (["We open at nine. On", "Fridays it"], "We open at 9. On Fridays it"),
-        (["We open at 9.", "On Fridays it is nineteen dollars fifty"], "We open at 9. On Fridays it is $19.50."),
+        (["We open at 9.", "On Fridays it is nineteen fifty"], "We open at 9. On Fridays it is $19.50."),
         # An account lost in between.
         (["We open", "Fridays it is $19"], "We open at 9. On Fridays it is $19"),
         # Not ours: keys that we sent, the rest of an earlier utterance.

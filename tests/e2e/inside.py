@@ -5,7 +5,7 @@ What a child process would hide can be seen here: tasks left behind, sockets lef
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,23 +59,39 @@ class Inside:
         """The record of one call."""
         return dict(await self.get(f"/calls/{platform_call_id}"))
 
-    async def ended(self, platform_call_id: str) -> dict[str, Any]:
-        """The record of one call once it has ended."""
+    async def when(self, platform_call_id: str, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """The record of one call, once there is one of which this holds."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 record = await self.call(platform_call_id)
-                if record.get("state") == "ended":
+                if "call_id" in record and holds(record):
                     return record
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.01)
+
+    async def live(self, platform_call_id: str) -> dict[str, Any]:
+        """The record of one call once it has begun."""
+        return await self.when(platform_call_id, lambda record: True)
+
+    async def ended(self, platform_call_id: str) -> dict[str, Any]:
+        """The record of one call once it has ended."""
+        return await self.when(platform_call_id, lambda record: record["state"] == "ended")
 
     async def turns(self, platform_call_id: str, count: int) -> list[dict[str, Any]]:
-        """The turns of a call once there are so many that are answered."""
+        """The turns of a call once so many of them were heard."""
+        record = await self.when(
+            platform_call_id, lambda told: sum(bool(turn["agent"]) for turn in told["turns"]) >= count
+        )
+        turns: list[dict[str, Any]] = record["turns"]
+        return turns
+
+    async def refused(self, transport: str, kind: str) -> float:
+        """How often something was refused or dropped before there was a call, once it has been."""
         async with asyncio.timeout(WAIT_S):
             while True:
-                turns: list[dict[str, Any]] = (await self.call(platform_call_id)).get("turns", [])
-                if len([turn for turn in turns if turn["agent"]]) >= count:
-                    return turns
-                await asyncio.sleep(0.02)
+                count = await self.counted("parley_bad_requests_total", transport=transport, kind=kind)
+                if count:
+                    return count
+                await asyncio.sleep(0.01)
 
     async def counted(self, name: str, **labels: str) -> float:
         """The value of one counter; 0 if it has not counted."""
@@ -87,24 +103,15 @@ class Inside:
                 return float(found[2])
         return 0.0
 
-    async def live(self, platform_call_id: str) -> dict[str, Any]:
-        """The record of one call once it has begun."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                record = await self.call(platform_call_id)
-                if "call_id" in record:
-                    return record
-                await asyncio.sleep(0.01)
-
     @property
     def taken(self) -> int:
         """Slots in use."""
         return self.server.calls.admission.taken
 
-    async def quiet(self) -> None:
-        """No slot is in use any more."""
+    async def quiet(self, taken: int = 0) -> None:
+        """Wait until only so many slots are in use."""
         async with asyncio.timeout(WAIT_S):
-            while self.taken:  # noqa: ASYNC110  # nobody signals it
+            while self.taken != taken:  # noqa: ASYNC110  # nobody signals it
                 await asyncio.sleep(0.01)
 
 

@@ -41,13 +41,12 @@ def test_the_same_sentence_is_found_wherever_it_is() -> None:
     [
         line(PRICE),
         ALAW.decode(MULAW.encode(speech(HOURS))),
-        b"".join(line(HOURS)[at : at + 8000] for at in range(0, len(line(HOURS)), 8320)),
+        b"".join(line(HOURS)[at : at + 1280] for at in range(0, len(line(HOURS)), 1600)),
         np.frombuffer(line(HOURS), "<i2").byteswap().tobytes(),
-        speech(HOURS, "en-us+m3"),
         bytes(80_000),
         b"",
     ],
-    ids=["other words", "wrong law", "lost frames", "wrong byte order", "other voice", "silence", "nothing"],
+    ids=["other words", "wrong law", "lost frames", "wrong byte order", "silence", "nothing"],
 )
 def test_anything_else_is_not(heard: bytes) -> None:
-    assert likeness(heard, speech(HOURS)) < 0.8
+    assert likeness(heard, speech(HOURS)) < 0.75

@@ -147,10 +147,7 @@ async def test_a_reused_ticket_opens_no_socket_and_the_call_stays(tmp_path: Path
         thief = await twilio.dial()
         assert await thief.closed() == 1008
         assert await ask(phone, "Hello?") == "From eight to six."
-        assert (
-            await served.counted("parley_bad_requests_total", transport="twilio-relay", kind="bad_ticket")
-            == 1
-        )
+        assert await served.refused("twilio-relay", "bad_ticket") == 1
         await phone.socket.close(code=1000)
         await served.ended(CALL)
 

@@ -1,8 +1,8 @@
 """Speech as Opus frames: encoded once, sent again without encoding.
 
-Greetings and cached replies are the same samples each time. An encoder that starts anew at each talk spurt gives
-the same packets for them, so the packets can be kept: under the running digest of all samples since the spurt
-began, which is all that an encoder's state depends on. Nobody has to know beforehand what will be said again.
+Greetings and cached replies are the same samples each time. An encoder that starts anew at each talk spurt
+gives the same packets for them, so the packets can be kept: under the running digest of all samples since the
+spurt began, which is all that an encoder's state depends on. Nobody has to know what will be said again.
 """
 
 from collections import OrderedDict
@@ -15,7 +15,7 @@ MAX_FRAMES = 30_000
 """Ten minutes of speech: about 7 MB."""
 _WARM_UP_FRAMES = 3
 """Frames encoded for nothing when the store runs out in the middle of a spurt: an encoder that starts there
-needs about 60 ms until its predictors have settled (measured: the next frame's error is that of a running one)."""
+needs about 60 ms until its predictors have settled."""
 
 
 class FrameStore:
@@ -69,7 +69,7 @@ class StoredSpeech:
         self._running = False
 
     def expect_loss(self, percent: int) -> None:
-        """Loss on the way, for in-band FEC. Counts from the next spurt on: it is part of what packets depend on."""
+        """Loss on the way, for in-band FEC. Counts from the next spurt on: packets depend on it too."""
         self._loss = percent
 
     def encode(self, pcm: bytes) -> bytes:

@@ -1,11 +1,12 @@
 """Puts a stream's packets into order and decides when to stop waiting for one. Pure: time comes in.
 
 Nobody listens here: recognition and voice activity take audio as it comes. So a packet in order is passed on
-at once, without the delay that a playing receiver needs, and only a gap is waited out: 20 to 60 ms, as long as
-packets on this network are out of place or late in practice. A packet that comes after that is dropped.
+at once, without the delay that a playing receiver needs, and only a gap is waited out: 20 to 60 ms, by how
+much delays vary on this network. A packet that comes after that is dropped.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MIN_WAIT_MS = 20.0
 """One packet: plain reordering."""
@@ -35,6 +36,12 @@ class Missing:
     following: bytes | None
 
 
+class _Held(NamedTuple):
+    timestamp: int
+    payload: bytes
+    arrived_ms: float
+
+
 class JitterBuffer:
     """One stream. `push` and `poll` return what can be played now, in order."""
 
@@ -49,8 +56,7 @@ class JitterBuffer:
         self.wait_ms = START_WAIT_MS
         """How long a gap is waited out."""
         self._next: int | None = None
-        self._held: dict[int, tuple[int, bytes]] = {}
-        self._gap_since_ms = 0.0
+        self._held: dict[int, _Held] = {}
 
     def push(self, sequence: int, timestamp: int, payload: bytes, now_ms: float) -> list[Arrived | Missing]:
         """A packet came; `sequence` and `timestamp` as on the wire."""
@@ -72,11 +78,9 @@ class JitterBuffer:
         if extended in self._held:
             self.duplicates += 1
             return []
-        if not self._held:
-            self._gap_since_ms = now_ms
-        elif extended < max(self._held):
+        if self._held and extended < max(self._held):
             self.reordered += 1
-        self._held[extended] = (timestamp, payload)
+        self._held[extended] = _Held(timestamp, payload, now_ms)
         return self._release(now_ms)
 
     def poll(self, now_ms: float) -> list[Arrived | Missing]:
@@ -94,26 +98,28 @@ class JitterBuffer:
 
     def _release(self, now_ms: float) -> list[Arrived | Missing]:
         out: list[Arrived | Missing] = []
-        assert self._next is not None
+        number = self._next
+        assert number is not None
         while self._held:
-            held = self._held.pop(self._next, None)
+            held = self._held.pop(number, None)
             if held is not None:
-                out.append(Arrived(self._next, *held))
-                self._next += 1
-                # What is left behind the next gap has been here since now, as far as we know.
-                continue
-            if out:
-                self._gap_since_ms = now_ms
-            if now_ms - self._gap_since_ms < self.wait_ms:
-                break
-            following = self._held.get(self._next + 1)
-            out.append(Missing(self._next, following[1] if following is not None else None))
-            self.lost += 1
-            self._next += 1
+                out.append(Arrived(number, held.timestamp, held.payload))
+            else:
+                # A gap is known since the first packet behind it came.
+                since_ms = min(behind.arrived_ms for behind in self._held.values())
+                if now_ms - since_ms < self.wait_ms:
+                    break
+                following = self._held.get(number + 1)
+                out.append(Missing(number, following.payload if following is not None else None))
+                self.lost += 1
+            number += 1
+        self._next = number
         return out
 
     def _resync(self, extended: int, timestamp: int, payload: bytes) -> list[Arrived | Missing]:
-        out: list[Arrived | Missing] = [Arrived(number, *self._held[number]) for number in sorted(self._held)]
+        out: list[Arrived | Missing] = [
+            Arrived(number, held.timestamp, held.payload) for number, held in sorted(self._held.items())
+        ]
         self._held.clear()
         self.resyncs += 1
         self._next = extended + 1

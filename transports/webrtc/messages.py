@@ -78,18 +78,7 @@ PageMessage = Typed | SwitchLanguage | Key | HangUp | Ping | ClientMetrics
 
 def read_message(data: str | bytes) -> PageMessage | None:
     """None for a type that is not known. Raises `WireError` for what no page of ours sends."""
-    if isinstance(data, bytes):
-        raise WireError("binary", "data-channel messages are text")
-    if len(data) > MAX_MESSAGE_BYTES or len(encoded := data.encode(errors="replace")) > MAX_MESSAGE_BYTES:
-        raise WireError("too_long", f"a message of {len(data)} characters")
-    try:
-        message = orjson.loads(encoded)
-    except orjson.JSONDecodeError:
-        raise WireError("json", "not JSON") from None
-    if not isinstance(message, dict):
-        raise WireError("json", "not an object")
-    if message.get("v") != VERSION:
-        raise WireError("version", f"version {str(message.get('v'))[:20]}, expected {VERSION}")
+    message = _read(data)
     match message.get("type"):
         case "text":
             return Typed(_string(message, "text", MAX_TEXT_CHARS))
@@ -143,6 +132,23 @@ def write_pong(ping: Ping, now_ms: float) -> str:
 def write_bye(cause: str) -> str:
     """The last message before the server closes."""
     return _write({"type": "bye", "cause": cause})
+
+
+def _read(data: str | bytes) -> dict[str, Any]:
+    if isinstance(data, bytes):
+        raise WireError("binary", "data-channel messages are text")
+    encoded = data.encode(errors="replace")
+    if len(encoded) > MAX_MESSAGE_BYTES:
+        raise WireError("too_long", f"a message of {len(encoded)} bytes")
+    try:
+        message = orjson.loads(encoded)
+    except orjson.JSONDecodeError:
+        raise WireError("json", "not JSON") from None
+    if not isinstance(message, dict):
+        raise WireError("json", "not an object")
+    if message.get("v") != VERSION:
+        raise WireError("version", f"version {str(message.get('v'))[:20]}, expected {VERSION}")
+    return message
 
 
 def _write(fields: dict[str, Any]) -> str:

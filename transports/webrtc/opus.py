@@ -1,7 +1,7 @@
-"""Opus, by libopus itself: PyAV's codec contexts give no FEC and no concealment, and cost a frame object each.
+"""Opus, by libopus itself: PyAV's codec contexts give no FEC and no concealment, and cost an object a frame.
 
-The library is the one in PyAV's wheel (aiortc brings it along), else the system's. Measured on one core of the
-reference machine, libopus 1.6.1, a 20 ms frame of speech at 32 kbit/s with FEC: decode to 16 kHz 19 us; encode
+The library is the one in PyAV's wheel (aiortc brings it along), else the system's. Measured on one core of a
+2-core AMD EPYC, libopus 1.6.1, a 20 ms frame of speech at 32 kbit/s with FEC: decode to 16 kHz 19 us; encode
 from 24 kHz 135 us at complexity 3, 161 at 5, 198 at 10.
 """
 
@@ -49,8 +49,9 @@ class OpusDecoder:
 
     def decode(self, packet: bytes) -> bytes:
         """One packet. Raises `WireError` where it is no Opus; the decoder may be used on."""
-        samples = self._decode(self._state, packet, len(packet), self._pcm, self._limit, 0)
-        if samples < 0 or not packet:
+        size = len(packet)
+        samples = self._decode(self._state, packet, size, self._pcm, self._limit, 0) if size else -1
+        if samples < 0:
             raise WireError("opus", f"a packet of {len(packet)} bytes cannot be decoded ({samples})")
         return bytes(self._view[: 2 * samples])
 

@@ -6,20 +6,18 @@ decrypts, orders, decodes and hands over to the call.
 
 from collections.abc import Callable
 
-from transports.webrtc.codecs import Codec, CodecName
-
 from agent.audio.formats import FRAME_MS, PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.errors import WireError
+from transports.webrtc.codecs import Codec, CodecName
 from transports.webrtc.jitter import Arrived, JitterBuffer, Missing
 from transports.webrtc.opus import DTX_BYTES, OpusDecoder
 from transports.webrtc.reports import Network, Reception
 from transports.webrtc.rtp import parse_rtp
 
 HEARD_HZ = 16_000
-"""What Opus is decoded to: speech recognition and voice activity use no more, and libopus need not resample."""
+"""What Opus is decoded to: recognition and voice activity use no more, and libopus needs no resampler."""
 MAX_FILL_MS = 400.0
-"""Comfort noise between two packets whose timestamps leave a gap: the interval of DTX updates (RFC 7587, 3.1.3).
-A longer gap is a pause of the sender's clock, not of ours: the ticker has filled it in."""
+"""Longest stretch that is filled in at once: the interval of DTX updates (RFC 7587, 3.1.3)."""
 IDLE_SLACK_MS = 30.0
 """Added to the longest wait before silence is made up for a stream that just stopped: a late tick of theirs
 and one of ours."""

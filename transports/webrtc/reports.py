@@ -1,7 +1,7 @@
 """RTCP sender and receiver reports, and the figures that both sides' reports give. Pure: time comes in.
 
-Parsing and packing are aiortc's; RFC 3550, section 6.4 and its appendices A.3 (loss) and A.8 (jitter) say what
-goes into the fields.
+Parsing and packing are aiortc's; RFC 3550, section 6.4 and its appendices A.3 (loss) and A.8 (jitter) say
+what goes into the fields.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """SDP offers in, answers out (RFC 8866, 8829, 8839, 9725). Pure.
 
-Reading is aiortc's parser; what it finds is checked here, since it takes anything that looks like SDP and fails
-on the rest in many ways.
+Reading is aiortc's parser; what it finds is checked here, since it takes anything that looks like SDP and
+fails on the rest in many ways.
 """
 
 import re
@@ -223,9 +223,9 @@ def _choose(audio: MediaDescription, allowed: tuple[CodecName, ...]) -> Codec:
     offered = {
         (codec.name.lower(), codec.clockRate): codec.payloadType for codec in reversed(audio.rtp.codecs)
     }
-    for payload_type, name in ((0, CodecName.PCMU), (8, CodecName.PCMA)):
-        if payload_type in audio.fmt:
-            offered.setdefault((name.lower(), 8000), payload_type)
+    for number, name in ((0, CodecName.PCMU), (8, CodecName.PCMA)):
+        if number in audio.fmt:
+            offered.setdefault((name.lower(), 8000), number)
     for name in allowed:
         payload_type = offered.get((name.lower(), CLOCK_HZ[name]))
         if payload_type is not None and payload_type in audio.fmt:

@@ -45,7 +45,7 @@ class Sender:
         self._step = int(FRAME_MS * codec.clock_khz)
         self._timestamp = 0
         self._began_ms = now_ms
-        self._next_ms = now_ms
+        self.ends_ms = now_ms
         """When the stream has run out of what was sent."""
         self._sent_ms = now_ms - COMFORT_MS
         self._in_spurt = False
@@ -53,7 +53,7 @@ class Sender:
 
     def frame(self, audio: bytes, now_ms: float) -> None:
         """20 ms in `format`. Sent now."""
-        gap_ms = now_ms - self._next_ms
+        gap_ms = now_ms - self.ends_ms
         marker = not self._in_spurt or gap_ms > SPURT_GAP_MS
         if marker:
             self._begin_spurt(now_ms)
@@ -63,15 +63,15 @@ class Sender:
         else:
             # DTX: the encoder says that there is nothing to hear; time goes on all the same.
             self._timestamp += self._step
-        self._next_ms = max(self._next_ms, now_ms - SPURT_GAP_MS) + FRAME_MS
+        self.ends_ms = max(self.ends_ms, now_ms - SPURT_GAP_MS) + FRAME_MS
 
     def tick(self, now_ms: float) -> None:
         """Now and then: silence, while nothing else is sent."""
-        if now_ms - self._sent_ms >= COMFORT_MS and now_ms > self._next_ms:
+        if now_ms - self._sent_ms >= COMFORT_MS and now_ms > self.ends_ms:
             self._in_spurt = False
             self._timestamp = self._at(now_ms)
             self._send(self._silence, now_ms, marker=False)
-            self._next_ms = now_ms + FRAME_MS
+            self.ends_ms = now_ms + FRAME_MS
 
     def stop(self) -> None:
         """The agent was cut: what comes next is a new spurt."""
@@ -85,7 +85,7 @@ class Sender:
         self._in_spurt = True
         # Never backwards: a spurt may begin before the last one's frames have run out.
         self._timestamp = max(self._at(now_ms), self._timestamp)
-        self._next_ms = now_ms
+        self.ends_ms = now_ms
         if self._speech is not None:
             self._speech.begin()
 

@@ -242,3 +242,20 @@ def test_pre_roll_of_the_gates_onset_holds_the_whole_first_word() -> None:
             assert first_kept <= len(before) // 320
             return
     pytest.fail("speech was not noticed")
+
+
+@pytest.mark.parametrize("word", ["Yes.", "No.", "Hello?", "Stop.", "Five."])
+@pytest.mark.parametrize("noise_dbfs", [-65.0, -55.0])
+def test_a_soft_short_first_word_is_heard_and_lies_in_the_pre_roll(word: str, noise_dbfs: float) -> None:
+    said = speech.at_level(speech.speech(word), -38.0)
+    room = speech.noise("pink", 2_000 + len(said) / 16, noise_dbfs)
+    line = speech.mu_law(speech.mixed(room, speech.silence(2_000) + said))
+    detector, gate = VoiceDetector(8000), SpeechGate()
+    started = [
+        number - gate.onset_frames
+        for number, frame in enumerate(speech.frames(line))
+        if gate.update(detector.is_voiced(frame)) is SpeechChange.STARTED
+    ]
+    assert len(started) == 1
+    # Recognition keeps a second: the word's beginning is in it by far.
+    assert -2 <= started[0] - 100 <= 12

@@ -1,4 +1,4 @@
-"""Known sentences are recognised by their sound: exactly as sent, transcoded, in the middle of other sound."""
+"""Known sentences are recognised by their sound: as sent, transcoded, amid other sound."""
 
 import os
 from functools import cache
@@ -11,7 +11,7 @@ from agent.audio.convert import make_converter
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.clock import LoopClock
 from loadtest.callers.utterance import utterance
-from loadtest.simulators.audio_fingerprint import FORGET_MS, Fingerprints, Hearing, HeardWord
+from loadtest.simulators.audio_fingerprint import FORGET_MS, Fingerprints, HeardWord, Hearing
 from loadtest.speech import embedded_voice
 
 SENTENCES = (

@@ -5,10 +5,11 @@ import gc
 
 import pytest
 
-from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, linear
+from agent.agentfile.load import load_agent
+from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.clock import LoopClock
 from agent.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
-from agent.providers import ListenRequest, STTStream
+from agent.providers import ListenRequest, ProviderContext, STTStream
 from loadtest.simulators.audio_fingerprint import Fingerprints
 from loadtest.simulators.deepgram_live import DeepgramLiveSimulator
 from loadtest.simulators.faults import Fault
@@ -95,15 +96,13 @@ async def test_two_finalizes_get_two_answers(deepgram: Deepgram, speech: dict[st
     await stream.close()
 
 
-@pytest.mark.parametrize(
-    ("line", "fed"), [(PCMU_8K, PCMU_8K), (PCMA_8K, PCMA_8K), (linear(16000), linear(16000))]
-)
+@pytest.mark.parametrize("line", [PCMU_8K, PCMA_8K, linear(16000)])
 async def test_what_deepgram_takes_goes_straight_through(
-    deepgram: Deepgram, simulator: DeepgramLiveSimulator, line: object, fed: object
+    deepgram: Deepgram, simulator: DeepgramLiveSimulator, line: AudioFormat
 ) -> None:
-    assert deepgram.input_format(line) == fed  # type: ignore[arg-type]  # parametrised
-    stream = await deepgram.open(ListenRequest(fed, ("en-US",)), Listener())  # type: ignore[arg-type]
-    assert simulator.queries[-1].audio == fed
+    assert deepgram.input_format(line) == line
+    stream = await deepgram.open(ListenRequest(line, ("en-US",)), Listener())
+    assert simulator.queries[0].audio == line
     await stream.close()
 
 
@@ -239,6 +238,15 @@ async def test_without_a_key_the_real_service_is_not_even_asked() -> None:
     deepgram = provider("", key=None)
     with pytest.raises(ProviderRejected, match="set DEEPGRAM_API_KEY"):
         await deepgram.warm()
+
+
+async def test_the_key_may_have_a_name_of_its_own(simulator: DeepgramLiveSimulator) -> None:
+    secrets = {"DEEPGRAM_API_KEY": "wrong", "CLINIC_KEY": KEY}
+    options = {"base_url": simulator.url, "api_key_name": "CLINIC_KEY", "spares": False}
+    deepgram = Deepgram(ProviderContext(load_agent(None), LoopClock(), options, secrets))
+    stream = await opened(deepgram, Listener())
+    await stream.close()
+    await deepgram.close()
 
 
 async def test_nobody_listens() -> None:

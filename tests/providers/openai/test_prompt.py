@@ -71,7 +71,7 @@ def test_a_conversation_with_tools_and_an_interruption() -> None:
 def test_tools_and_their_parameters_go_together() -> None:
     schema = {"type": "object", "properties": {}}
     tool = ToolSpec("book", "Books.", schema)
-    given = {"tool_choice": "auto", "parallel_tool_calls": False}
+    given: dict[str, Any] = {"tool_choice": "auto", "parallel_tool_calls": False}
     sent = body(HELLO, tools=(tool,), **given)
     assert sent["tools"] == [
         {

@@ -3,30 +3,27 @@
  */
 
 import { Call } from "./call.js";
-import { AnswerTimer } from "./latency.js";
+import { CallWatch } from "./call-watch.js";
+import { Controls } from "./controls.js";
 import { Levels } from "./levels.js";
 import { microphoneAllowed } from "./microphone.js";
 import { Orb } from "./orb.js";
 import { Preferences } from "./preferences.js";
 import { Settings } from "./settings.js";
-import { QualityMeter } from "./stats.js";
 import { languageName, strings } from "./strings.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript-view.js";
-import { Controls } from "./controls.js";
 import { VoiceInput } from "./voice-input.js";
 import { fillSelect, showNotice } from "./view.js";
 import { request } from "./whip.js";
 
-/** Looks at the levels for the answer's timing. Half a frame of speech. */
-const LOOK_MS = 10;
-/** `client` messages (docs/embed.md: at most one a second), and the clock. */
-const QUALITY_MS = 1000;
 /** After a barge-in the speaker stays silent until the next reply, but no longer than what can still come late. */
 const HUSH_MS = 400;
 
 const STATUS = { idle: "listening", hearing: "hearing", replying: "thinking", speaking: "speaking", yielded: "yielded" };
 const ENDS = { hung_up: "endHungUp", agent_hung_up: "endAgent", transferred: "endTransfer" };
+/** What a screen reader says of a phase; the agent's own greeting tells of the others. */
+const ANNOUNCED = { asking: "asking", connecting: "connecting", reconnecting: "reconnecting", ended: "ended" };
 /** Help for a failed call, by SignallingError.kind. */
 const FAILURES = {
   unreachable: "unreachable", token: "token", busy: "busyServer", limited: "limited", gone: "rejected",
@@ -47,23 +44,18 @@ export class Controller {
   #strings = {};
   #call = null;
   #agentState = "idle";
-  #startedMs = 0;
   #notice = null;
   #attempt = 0;
-  #client = {};
-  #timers = [];
   #hush = null;
   #drawing = null;
-  #wakeLock = null;
   #input = new VoiceInput();
   #levels = new Levels();
-  #quality = new QualityMeter();
-  #answers = new AnswerTimer();
   #gone = new AbortController();
   #transcriptView;
   #orb;
   #settings;
   #controls;
+  #watch;
 
   constructor(host, view, labels, options) {
     this.#host = host;
@@ -74,7 +66,10 @@ export class Controller {
     this.#transcriptView = new TranscriptView(view);
     this.#orb = new Orb(view.canvas, () => this.#loudness());
     this.#settings = new Settings(view.settings, this.#preferences, this.#input, this.#levels, {
-      choose: (choice) => this.choose(choice), changed: () => this.#show(), failed: (kind) => this.#help(kind),
+      choose: (choice) => this.choose(choice),
+      speaker: () => this.#settings.applySpeaker(view.audio),
+      track: () => this.#trackChanged(),
+      failed: (kind) => this.#help(kind),
     }, signal);
     this.#controls = new Controls(host, view, this.#input, {
       talk: () => (this.#busy ? this.hangUp() : this.start(true)),
@@ -84,12 +79,14 @@ export class Controller {
       choose: (choice) => this.choose(choice),
       settings: () => this.#settings.open(),
     }, options.hotkeys, signal);
+    this.#watch = new CallWatch(view.timer, this.#levels, () => this.#loudness(), (waited) => {
+      if (this.transcript.measured(waited)) this.#drawSoon();
+    });
     this.#input.pushToTalk = this.#preferences.get("pushToTalk");
     this.#input.addEventListener("change", () => this.#show(), { signal });
     this.#input.addEventListener("unplugged", () => this.#unplugged(), { signal });
     // Leaving the page ends the call: also on reload, on a closed tab, and into the back/forward cache.
     window.addEventListener("pagehide", () => this.hangUp(), { signal });
-    document.addEventListener("visibilitychange", () => this.#stayAwake(), { signal });
     this.#words();
     this.#show();
   }
@@ -131,6 +128,7 @@ export class Controller {
   /** `choice`: language, voice, or both. A live call changes its language at once. */
   choose(choice) {
     const before = this.#chosen.language;
+    if (choice.language !== undefined && !this.#config?.agent.languages.includes(choice.language)) return;
     Object.assign(this.#chosen, choice);
     for (const [name, value] of Object.entries(choice)) this.#preferences.set(name, value);
     if (this.#chosen.language !== before && this.phase === "live") {
@@ -143,6 +141,10 @@ export class Controller {
   /** Place a call, with or without a microphone. */
   async start(microphone) {
     if (this.#busy) return;
+    if (!window.RTCPeerConnection) {
+      this.#help("unsupported");
+      return;
+    }
     const attempt = ++this.#attempt;
     const cancelled = () => attempt !== this.#attempt || this.#gone.signal.aborted;
     this.#help(null);
@@ -243,16 +245,12 @@ export class Controller {
     });
     this.#call = call;
     this.#agentState = "idle";
-    this.#quality.reset();
     const { signal } = this.#gone;
     call.addEventListener("phase", ({ detail }) => detail !== "ended" && this.#enter(detail), { signal });
     call.addEventListener("message", ({ detail }) => this.#message(detail), { signal });
     call.addEventListener("stream", ({ detail }) => this.#play(detail), { signal });
     call.addEventListener("ended", ({ detail }) => this.#ended(detail));
-    this.#timers = [
-      setInterval(() => this.#look(), LOOK_MS),
-      setInterval(() => this.#measure(), QUALITY_MS),
-    ];
+    this.#watch.start(call, this.#input);
     call.open();
   }
 
@@ -260,9 +258,7 @@ export class Controller {
     this.#host.dispatchEvent(new CustomEvent("parley-message", { detail: message, bubbles: true, composed: true }));
     if (message.type === "state") this.#agentIs(message.state);
     if (message.type === "hello" && message.agent) this.#view.brand.textContent = message.agent;
-    if (!this.transcript.apply(message)) return;
-    if (message.type === "latency") this.transcript.entries.at(-1).client = this.#client;
-    this.#drawSoon();
+    if (this.transcript.apply(message, this.#watch.metrics)) this.#drawSoon();
   }
 
   #agentIs(state) {
@@ -299,7 +295,7 @@ export class Controller {
   }
 
   #ended({ cause, error }) {
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#watch.stop();
     this.#unhush();
     this.#call = this.stream = null;
     this.#input.close();
@@ -319,41 +315,9 @@ export class Controller {
     return FAILURES[error.kind] ?? "rejected";
   }
 
-  // --- looks and figures ----------------------------------------------------------------------------------
-
   #loudness() {
     const { caller, agent } = this.#levels.read();
     return { caller: this.#input.open ? caller : 0, agent: this.#view.audio.muted ? 0 : agent };
-  }
-
-  #look() {
-    const { caller, agent } = this.#loudness();
-    const waited = this.#answers.feed(performance.now(), caller, agent);
-    if (waited !== null && this.transcript.measured(waited)) this.#drawSoon();
-  }
-
-  async #measure() {
-    const { connection } = this.#call ?? {};
-    this.#clock();
-    if (!connection || this.phase !== "live") return;
-    this.#client = await this.#quality.look(connection, this.#input.track, this.#levels.outputMs);
-    this.#call?.send("client", { metrics: this.#client });
-  }
-
-  #clock() {
-    const seconds = Math.floor((performance.now() - this.#startedMs) / 1000);
-    const text = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-    if (this.#startedMs) this.#view.timer.textContent = text;
-  }
-
-  async #stayAwake() {
-    if (!this.#busy || document.visibilityState !== "visible") return;
-    try {
-      this.#wakeLock = await navigator.wakeLock?.request("screen");
-      if (!this.#busy) await this.#wakeLock?.release();
-    } catch (error) {
-      console.info("parley: the screen may turn off:", error.message); // battery saver
-    }
   }
 
   // --- what is shown --------------------------------------------------------------------------------------
@@ -361,14 +325,10 @@ export class Controller {
   #enter(phase) {
     if (this.phase === phase) return;
     this.phase = phase;
-    if (phase === "live" && !this.#startedMs) this.#startedMs = performance.now();
-    if (!this.#busy) {
-      this.#startedMs = 0;
-      this.#wakeLock?.release();
-      this.#wakeLock = null;
-    } else this.#stayAwake();
+    if (phase === "live") this.#watch.answered();
     this.#view.reason.hidden = true;
     this.#show();
+    this.#labels.rebind(this.#view.announce, ANNOUNCED[phase] ?? "");
     this.#controls.entered(phase);
     this.#host.dispatchEvent(new CustomEvent("parley-phase", { detail: phase, bubbles: true, composed: true }));
   }

@@ -16,7 +16,7 @@ export class Controls {
     this.#act = act;
     const on = (node, name, handle) => node.addEventListener(name, handle, { signal });
     on(view.talk, "click", () => act.talk());
-    on(view.typing, "click", () => act.type());
+    on(view.typing, "click", () => this.#typeClicked());
     on(view.openSettings, "click", () => act.settings());
     on(view.mute, "click", () => this.#muteClicked());
     on(view.language, "change", () => act.choose({ language: view.language.value }));
@@ -63,14 +63,19 @@ export class Controls {
     this.#phase = phase;
     if (phase !== "live" || before === "reconnecting") return;
     const root = this.#view.root.getRootNode();
-    // Only if the focus is ours, and never on a phone, where it would open the keyboard.
-    if (root.activeElement !== this.#view.talk && root.activeElement !== this.#view.typing) return;
+    // Only if the focus is still where the call was begun.
+    if (root.activeElement !== this.#view.talk) return;
     if (this.#input.track === null) this.#view.message.focus();
     else if (this.#input.pushToTalk) this.#view.hold.focus();
   }
 
   focusTalk() {
     this.#view.talk.focus();
+  }
+
+  #typeClicked() {
+    this.#view.talk.focus(); // this button goes away
+    this.#act.type();
   }
 
   #muteClicked() {

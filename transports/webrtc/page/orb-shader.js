@@ -53,20 +53,20 @@ void main() {
   vec3 n = vec3(p / radius, sqrt(max(0.0, 1.0 - q * q)));
   float turn = thinking * time * 1.6;
   vec2 s = mat2(cos(turn), -sin(turn), sin(turn), cos(turn)) * n.xy;
-  vec3 at = vec3(s * 1.15, n.z * 0.6 + slow);
+  vec3 at = vec3(s * mix(0.72, 1.0, agent), n.z * 0.5 + slow);
   float warp = flow(at + vec3(0.0, 0.0, 3.0));
-  float light = flow(at * 1.1 + 1.9 * warp + vec3(slow, -slow * 0.7, 0.0));
+  float light = flow(at * 0.9 + mix(1.1, 1.8, agent) * warp + vec3(slow, -slow * 0.7, 0.0));
 
   vec3 pale = mix(vec3(1.0), agentTone, 0.25);
-  vec3 tint = mix(deepTone, agentTone, smoothstep(0.22, 0.62, light));
-  tint = mix(tint, pale, smoothstep(0.50, 0.92, light + 0.30 * n.y + 0.12 * agent));
+  vec3 tint = mix(deepTone, agentTone, smoothstep(0.12, 0.66, light + 0.16 * n.y));
+  tint = mix(tint, pale, smoothstep(0.52, 1.02, light + 0.30 * n.y + 0.10 * agent));
   float warm = smoothstep(0.0, 0.5, caller) * smoothstep(1.15, -0.1, distance(n.xy, vec2(-0.35, -0.55)));
   tint = mix(tint, callerTone, 0.85 * warm);
   float shade = mix(0.80, 1.08, smoothstep(-0.9, 0.8, n.y + 0.35 * n.z));
   float rim = pow(q, 5.0);
-  tint = tint * shade + rim * mix(0.10, 0.30, dark) * pale;
+  tint = tint * shade + rim * mix(0.10, 0.16, dark) * pale;
   float glint = smoothstep(0.42, 0.0, distance(n.xy, vec2(-0.32, 0.44)));
-  tint += 0.22 * glint * glint;
+  tint += mix(0.22, 0.10, dark) * glint * glint;
   float grey = dot(tint, vec3(0.30, 0.59, 0.11));
   tint = mix(mix(vec3(grey), tint, 0.72), tint, alive);
 

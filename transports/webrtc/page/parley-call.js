@@ -44,6 +44,7 @@ export class ParleyCall extends HTMLElement {
     const labels = new Labels();
     const view = buildView(labels);
     root.replaceChildren(view.root);
+    view.title.setAttribute("aria-level", this.getAttribute("heading-level") ?? "2");
     this.#controller = new Controller(this, view, labels, {
       server: this.#server(),
       token: (required) => this.#token(required),

@@ -4,7 +4,7 @@
  */
 
 import { LABEL, MAX_MESSAGE, encode } from "./messages.js";
-import { fragment, restarted } from "./sdpfrag.js";
+import { candidates, fragment, restarted } from "./sdpfrag.js";
 import { SignallingError, WhipSession } from "./whip.js";
 
 /** Wait for candidates before the offer goes out. Host candidates take 5-30 ms; the rest is trickled. */
@@ -41,6 +41,7 @@ export class Peer extends EventTarget {
   #audio;
   #answer = "";
   #found = [];
+  #gathered = false;
   #timer = null;
   #sending = Promise.resolve();
   #closed = false;
@@ -70,12 +71,7 @@ export class Peer extends EventTarget {
 
   /** Offer, answer, connect. Raises `SignallingError`; `unreachable` also when no path for media is found. */
   async open(query, token) {
-    await this.#pc.setLocalDescription();
-    await until(
-      this.#pc, "icegatheringstatechange", () => this.#pc.iceGatheringState === "complete", GATHER_MS,
-    );
-    const offered = this.#pc.localDescription.sdp;
-    this.#found = [];
+    const offered = await this.#described();
     this.#answer = await this.#whip.offer(offered, query, token);
     if (this.#closed) throw new SignallingError("rejected", 0, "hung up while connecting");
     await this.#pc.setRemoteDescription({ type: "answer", sdp: this.#answer });
@@ -86,14 +82,9 @@ export class Peer extends EventTarget {
   /** New ICE credentials on the same connection. Raises `SignallingError` when the server cannot or will not. */
   async restart() {
     this.#pc.restartIce();
-    await this.#pc.setLocalDescription();
-    await until(
-      this.#pc, "icegatheringstatechange", () => this.#pc.iceGatheringState === "complete", GATHER_MS,
-    );
-    const local = this.#pc.localDescription.sdp;
-    const complete = this.#pc.iceGatheringState === "complete";
-    const found = local.split(/\r?\n/).filter((l) => l.startsWith("a=candidate:")).map((l) => l.slice(2));
-    const answer = restarted(this.#answer, await this.#whip.restart(fragment(local, found, complete)));
+    const local = await this.#described();
+    const body = fragment(local, candidates(local), this.#gathered);
+    const answer = restarted(this.#answer, await this.#whip.restart(body));
     if (answer === null) throw new SignallingError("rejected", 200, "the restart has no credentials");
     this.#answer = answer;
     await this.#pc.setRemoteDescription({ type: "answer", sdp: answer });
@@ -130,7 +121,8 @@ export class Peer extends EventTarget {
   #listen() {
     const pc = this.#pc;
     pc.addEventListener("icecandidate", ({ candidate }) => {
-      if (candidate?.candidate) this.#found.push(candidate.candidate);
+      if (candidate === null) this.#gathered = true;
+      else if (candidate.candidate) this.#found.push(candidate.candidate);
       this.#trickleSoon();
     });
     pc.addEventListener("track", ({ track, streams }) => {
@@ -145,6 +137,17 @@ export class Peer extends EventTarget {
     this.#channel.addEventListener("close", () => this.#emit("down", "channel"));
   }
 
+  /** Our description, with the candidates that could be had at once; later ones are trickled. */
+  async #described() {
+    // `iceGatheringState` still says complete right after a restart: the end of this gathering is the event.
+    this.#gathered = false;
+    this.#found = [];
+    await this.#pc.setLocalDescription();
+    await until(this.#pc, "icecandidate", () => this.#gathered, GATHER_MS);
+    this.#found = [];
+    return this.#pc.localDescription.sdp;
+  }
+
   async #connected() {
     const settled = () => this.up || this.#closed || this.#pc.connectionState === "failed";
     await until(this.#pc, "connectionstatechange", settled, CONNECT_MS);
@@ -157,8 +160,7 @@ export class Peer extends EventTarget {
       this.#timer = null;
       const found = this.#found.splice(0);
       if (this.#closed || found.length === 0 || this.#whip.id === null) return;
-      const done = this.#pc.iceGatheringState === "complete";
-      const body = fragment(this.#pc.localDescription.sdp, found, done);
+      const body = fragment(this.#pc.localDescription.sdp, found, this.#gathered);
       // One after the other: each needs the session as the one before left it. A server without trickle
       // answers 405; the candidates in the offer then have to do.
       this.#sending = this.#sending

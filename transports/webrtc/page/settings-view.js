@@ -4,7 +4,7 @@ import { h, icon } from "./dom.js";
 
 function field(labels, key, control, ...more) {
   const name = labels.bind(h("label", { for: control.id }), key);
-  return h("div", { class: "field" }, name, control, ...more);
+  return h("div", { class: "field" }, name, h("span", { class: "select" }, control), ...more);
 }
 
 function toggle(labels, id, key, helpKey) {

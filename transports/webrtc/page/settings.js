@@ -17,7 +17,8 @@ export class Settings {
   #live = false;
   #testing = false;
 
-  /** `tell`: choose({language} or {voice}), changed(), failed(kind of MicrophoneError). */
+  /** `tell`: choose({language} or {voice}), speaker() and track() have changed, failed(kind
+   * of MicrophoneError). */
   constructor(view, preferences, input, levels, tell, signal) {
     this.#view = view;
     this.#preferences = preferences;
@@ -30,7 +31,7 @@ export class Settings {
     on(view.dialog, "click", (event) => event.target === view.dialog && view.dialog.close());
     on(view.dialog, "close", () => this.#closed());
     on(view.microphone, "change", () => this.#microphoneChosen());
-    on(view.speaker, "change", () => this.#preferences.set("speaker", view.speaker.value) ?? tell.changed());
+    on(view.speaker, "change", () => this.#speakerChosen());
     on(view.test, "click", () => this.#test());
     on(view.language, "change", () => tell.choose({ language: view.language.value }));
     on(view.voice, "change", () => tell.choose({ voice: view.voice.value }));
@@ -55,6 +56,7 @@ export class Settings {
 
   words(strings) {
     this.#strings = strings;
+    this.#showTest();
     if (this.#view.dialog.open) this.#fillDevices();
   }
 
@@ -83,6 +85,11 @@ export class Settings {
     this.#view.speakerField.hidden = outputs.length === 0 || !("setSinkId" in HTMLMediaElement.prototype);
   }
 
+  #speakerChosen() {
+    this.#preferences.set("speaker", this.#view.speaker.value);
+    this.#tell.speaker();
+  }
+
   async #microphoneChosen() {
     this.#preferences.set("microphone", this.#view.microphone.value);
     if (this.#input.track) await this.#use();
@@ -97,8 +104,7 @@ export class Settings {
       this.#tell.failed(error.kind);
       return;
     }
-    this.#levels.caller = this.#input.track;
-    this.#tell.trackChanged();
+    await this.#tell.track();
     await this.#fillDevices(); // their names are known now
   }
 

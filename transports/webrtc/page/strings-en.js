@@ -21,7 +21,6 @@ export default {
   // controls
   controls: "Call controls",
   mute: "Mute",
-  unmute: "Unmute",
   hold: "Hold to talk",
   addMicrophone: "Use microphone",
   settings: "Settings",
@@ -51,7 +50,6 @@ export default {
   typed: "typed",
   interrupted: "You interrupted here",
   unheard: "Not heard",
-  notYet: "Still to be heard",
   usedTool: "Used",
   noteNewCall: "The connection was lost; this is a new call.",
   // waterfall

@@ -4,7 +4,8 @@
  * An entry: `{id, who, …}` with `who`
  *  - `caller`: `text`, `final`, `typed`
  *  - `agent`: `turn`, `text` (all that is meant to be said), `heard` (the part that has been heard),
- *    `done`, `interrupted`, `tools` (names), `stages` and `providers` (latency), `measuredMs`
+ *    `done`, `interrupted`, `tools` (names), `stages` and `providers` and
+ *    `client` (latency), `measuredMs`
  *  - `note`: `key` of a text in strings.js, or `text`
  */
 
@@ -31,15 +32,15 @@ export class Transcript {
   /** Turns count from the start in each call; entries before this one belong to earlier calls. */
   #since = 0;
 
-  /** Take a message in. Returns true if entries changed. */
-  apply(message) {
+  /** Take a message in. `client`: this device's figures at the moment. Returns true if entries changed. */
+  apply(message, client = {}) {
     switch (message.type) {
       case "hello": return this.#hello(message);
       case "caller": return this.#caller(message);
       case "agent": return this.#agent(message);
       case "heard": return this.#heard(message);
       case "tool": return this.#tool(message);
-      case "latency": return this.#latency(message);
+      case "latency": return this.#latency(message, client);
       case "error": return this.note({ text: message.text, alert: true });
       default: return false;
     }
@@ -129,7 +130,7 @@ export class Transcript {
       .slice(this.#since).findLast((entry) => entry.who === "agent" && entry.turn === turn);
     return found ?? this.#add({
       who: "agent", turn, text: "", heard: "", done: false, interrupted: false, tools: [], stages: null,
-      providers: {}, measuredMs: null,
+      providers: {}, client: {}, measuredMs: null,
     });
   }
 
@@ -154,8 +155,8 @@ export class Transcript {
     return Boolean(entry);
   }
 
-  #latency({ turn, stages_ms: stages, providers }) {
-    Object.assign(this.#turn(turn), { stages, providers: providers ?? {} });
+  #latency({ turn, stages_ms: stages, providers }, client) {
+    Object.assign(this.#turn(turn), { stages, providers: providers ?? {}, client: { ...client } });
     return true;
   }
 }

@@ -25,7 +25,7 @@ export function buildView(labels) {
   const stageBox = h(
     "section", { class: "stage", part: "stage" },
     h("div", { class: "orb" }, parts.canvas),
-    h("div", { class: "who" }, parts.title, parts.status, parts.reason),
+    h("div", { class: "who" }, parts.title, parts.status, parts.reason, parts.announce),
     parts.notice, parts.dock, parts.choices,
   );
   const body = h("div", { class: "body" }, stageBox, parts.conversation);
@@ -44,8 +44,11 @@ function bar(labels) {
 
 function stage(labels) {
   const canvas = h("canvas", { "aria-hidden": "true" });
-  const title = h("h1", { class: "title" });
-  const status = h("p", { class: "status", role: "status" });
+  const title = h("p", { class: "title", role: "heading", "aria-level": 2 });
+  // Not a live region: a screen reader that read every "listening" and "speaking" out would talk over the
+  // agent, and into the microphone. `announce` speaks only when the call itself changes.
+  const status = h("p", { class: "status" });
+  const announce = h("p", { class: "hidden-name", role: "status" });
   const reason = h("p", { class: "reason", hidden: true });
   const notice = h("div", { class: "notice-box", role: "alert" });
   const talk = button(labels, "mic", "start", { class: "talk", part: "button" });
@@ -65,13 +68,14 @@ function stage(labels) {
   );
   const language = h("select", { id: "pick-language" });
   const voice = h("select", { id: "pick-voice" });
-  const pick = (select, key) => h("label", { class: "pill", hidden: true }, labels.bind(h("span"), key), select);
+  const pick = (select, key) => h("label", { class: "pill", hidden: true }, labels.bind(h("span"), key),
+    h("span", { class: "select" }, select));
   const languagePill = pick(language, "language");
   const voicePill = pick(voice, "voice");
   const choices = h("div", { class: "choices" }, languagePill, voicePill);
   const audio = h("audio", { autoplay: true, playsinline: true });
   return {
-    canvas, title, status, reason, notice, talk, mute, hold, typing, dock, language, voice, languagePill, voicePill,
+    canvas, title, status, announce, reason, notice, talk, mute, hold, typing, dock, language, voice, languagePill, voicePill,
     choices, audio,
   };
 }

@@ -1,0 +1,455 @@
+"""What a browser's call costs: our media path against stock aiortc's, in one run.
+
+    python -m bench.webrtc [--peers 20] [--seconds 10] [--json FILE]
+
+Both servers do the same work per peer: Opus in, decoded to 16 kHz, voice activity on each frame; Opus out for
+40 % of the time, never the same samples twice. "cached" is ours with the same replies again and again. Each
+server is a fresh process pinned to core 0; the peers are light (they send stored packets and decode nothing)
+and run here, pinned to core 1. CPU is the server's own, per peer and second. Pacing is the deviation of the
+interval between two packets of a talk spurt from 20 ms, as it arrives at the peers: their own lateness is in it.
+"""
+
+import argparse
+import asyncio
+import fractions
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import aioice
+import av
+import numpy as np
+import uvloop
+import webrtcvad
+from aiohttp import web
+from aiortc import (
+    RTCCertificate,
+    RTCConfiguration,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.sdp import SessionDescription
+
+from agent.clock import LoopClock
+from agent.latency import CallCounters
+from agent.playout import Playout
+from agent.plugins import TransportContext
+from agent.settings import Settings
+from agent.ticker import Ticker
+from tests.transports.webrtc.fakes import BrowserHost, agent_file
+from transports.webrtc import WebRTC
+from transports.webrtc.opus import OpusEncoder
+from transports.webrtc.rtp import RtpPacket, build_rtp, is_rtcp, parse_rtp
+
+SERVER_CORE, PEERS_CORE = 0, 1
+SPEAK_S, CYCLE_S = 2.0, 5.0
+"""The agent speaks for 2 s of every 5."""
+OFFERS = 40
+SETTLE_S = 2.0
+
+
+def speech(rate_hz: int) -> np.ndarray[Any, Any]:
+    """Speech from espeak-ng, PCM16 mono."""
+    text = (
+        "Our opening hours are from eight to six, Monday to Friday. On Saturday we close at noon. "
+        "Would you like to book an appointment? The doctor has time on Tuesday morning, or on Thursday."
+    )
+    wav = subprocess.run(
+        ["espeak-ng", "--stdout", "-v", "en-gb", text], capture_output=True, check=True
+    ).stdout
+    pcm = np.frombuffer(wav[44:], "<i2").astype(float)
+    times = np.arange(0, len(pcm), 22_050 / rate_hz)
+    return np.interp(times, np.arange(len(pcm)), pcm).astype("<i2")
+
+
+# --- servers ---------------------------------------------------------------------------------------
+
+
+class Replies:
+    """What the agent says next: PCM16 mono."""
+
+    def __init__(self, rate_hz: int, *, cached: bool) -> None:
+        self._pcm = speech(rate_hz)
+        self._samples = int(rate_hz * SPEAK_S)
+        self._cached = cached
+        self._random = np.random.default_rng(1)
+
+    def next(self) -> np.ndarray[Any, Any]:
+        if self._cached:
+            return self._pcm[: self._samples]
+        start = int(self._random.integers(0, len(self._pcm) - self._samples))
+        gain = self._random.uniform(0.5, 0.9)
+        return (self._pcm[start : start + self._samples] * gain).astype("<i2")
+
+
+class OurCall:
+    """Voice activity in; replies through the core's playout out."""
+
+    def __init__(self, line: Any, ticker: Ticker, clock: LoopClock, replies: Replies) -> None:
+        self._clock = clock
+        self._replies = replies
+        self._vad = webrtcvad.Vad(2)
+        self._playout = Playout(line, ticker, CallCounters(), lambda *_: None, lambda: None)
+        self._generation = 0
+        self.over = False
+        self._speak()
+
+    def hear(self, payload: bytes, timestamp_ms: float) -> None:
+        if len(payload) == 640:
+            self._vad.is_speech(payload, 16_000)
+
+    def marked(self, name: str) -> None:
+        self._playout.ledger.mark_returned(name, self._clock.now_ms())
+
+    def bad_message(self, kind: str) -> None:
+        print(kind, file=sys.stderr)
+
+    async def hung_up(self, cause: str) -> None:
+        self.over = True
+        self._playout.close()
+
+    def _speak(self) -> None:
+        if self.over:
+            return
+        self._generation += 1
+        now_ms = self._clock.now_ms()
+        self._playout.begin(self._generation)
+        self._playout.write(self._generation, self._replies.next().tobytes(), now_ms)
+        self._playout.finish(self._generation, now_ms)
+        self._clock.call_later(CYCLE_S * 1000, self._speak)
+
+
+class OurHost(BrowserHost):
+    """Answers with `OurCall`."""
+
+    def __init__(self, clock: LoopClock, replies: Replies) -> None:
+        super().__init__()
+        self._clock = clock
+        self._ticker = Ticker(clock)
+        self._replies = replies
+
+    def answer_media(self, line: Any, slot: Any, events: Any = None) -> Any:
+        call = OurCall(line, self._ticker, self._clock, self._replies)
+        self._clock.call_later(0, lambda: None)
+        return call
+
+
+def our_routes(*, cached: bool) -> list[web.RouteDef]:
+    """Our transport with a small core."""
+    clock = LoopClock()
+    environ = {"PARLEY_WEBRTC_RATE": "1000000", "PARLEY_WEBRTC_BURST": "100000", "PARLEY_WEBRTC_PAGE": "off"}
+    host = OurHost(clock, Replies(24_000, cached=cached))
+    settings = Settings(environ=environ)
+    return list(WebRTC(TransportContext(host, settings, agent_file(), clock)).routes())
+
+
+class StockTrack(MediaStreamTrack):
+    """The agent's voice the way aiortc's documentation has it; sends nothing between replies."""
+
+    kind = "audio"
+
+    def __init__(self, replies: Replies) -> None:
+        super().__init__()
+        self._replies = replies
+        self._reply = replies.next()
+        self._at = 0
+        self._cycle = 0
+        self._began_s = asyncio.get_running_loop().time()
+
+    async def recv(self) -> av.AudioFrame:
+        if self._at >= len(self._reply):
+            self._at = 0
+            self._cycle += 1
+            self._reply = self._replies.next()
+        due_s = self._began_s + self._cycle * CYCLE_S + self._at / 48_000
+        await asyncio.sleep(due_s - asyncio.get_running_loop().time())
+        piece = self._reply[self._at : self._at + 960]
+        frame = av.AudioFrame.from_ndarray(piece.reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        frame.pts = int(self._cycle * CYCLE_S * 48_000) + self._at
+        frame.time_base = fractions.Fraction(1, 48_000)
+        self._at += 960
+        return frame
+
+
+def stock_routes() -> list[web.RouteDef]:
+    """aiortc as it comes: peer connection, tracks, its own resampler."""
+    replies = Replies(48_000, cached=False)
+    peers: set[RTCPeerConnection] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(track: MediaStreamTrack) -> None:
+        vad = webrtcvad.Vad(2)
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000, frame_size=320)
+        try:
+            while True:
+                for frame in resampler.resample(await track.recv()):
+                    vad.is_speech(bytes(frame.planes[0])[:640], 16_000)
+        except MediaStreamError:
+            pass
+
+    async def post(request: web.Request) -> web.Response:
+        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peers.add(peer)
+
+        def on_track(track: MediaStreamTrack) -> None:
+            tasks.add(asyncio.create_task(listen(track)))
+
+        peer.on("track", on_track)
+        await peer.setRemoteDescription(RTCSessionDescription(await request.text(), "offer"))
+        peer.addTrack(StockTrack(replies))
+        await peer.setLocalDescription(await peer.createAnswer())
+        return web.Response(
+            status=201, text=peer.localDescription.sdp, content_type="application/sdp",
+            headers={"Location": f"/webrtc/{id(peer)}"},
+        )  # fmt: skip
+
+    async def delete(request: web.Request) -> web.Response:
+        for peer in [one for one in peers if str(id(one)) == request.match_info["session"]]:
+            peers.discard(peer)
+            await peer.close()
+        return web.Response()
+
+    return [web.post("/webrtc", post), web.delete("/webrtc/{session}", delete)]
+
+
+async def serve(kind: str) -> None:
+    """One server, until it is killed; prints its port."""
+
+    async def cpu(request: web.Request) -> web.Response:
+        return web.json_response({"cpu_s": time.process_time()})
+
+    app = web.Application()
+    app.add_routes(stock_routes() if kind == "stock" else our_routes(cached=kind == "cached"))
+    app.router.add_get("/cpu", cpu)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+# --- peers -----------------------------------------------------------------------------------------
+
+
+class LightConnection(aioice.Connection):
+    """Hands media over at once."""
+
+    peer: "LightPeer"
+
+    def data_received(self, data: bytes, component: int) -> None:
+        if data and 127 < data[0] < 192:
+            self.peer.media(data)
+        else:
+            super().data_received(data, component)
+
+
+class _UnderDtls:
+    """What DTLS sits on."""
+
+    role = "controlling"
+
+    def __init__(self, connection: aioice.Connection) -> None:
+        self._recv = connection.recv
+        self._send = connection.send
+
+
+@dataclass
+class LightPeer:
+    """A browser that sends stored packets and notes when packets come."""
+
+    packets: list[bytes]
+    certificate: RTCCertificate
+    late_ms: list[float] = field(default_factory=list)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    received: int = 0
+    location: str = ""
+    answer_ms: float = 0.0
+
+    async def connect(self, client: aiohttp.ClientSession, url: str) -> None:
+        """Offer, answer, ICE, DTLS."""
+        self.ice = LightConnection(ice_controlling=True)
+        self.ice.peer = self
+        await self.ice.gather_candidates()
+        self.dtls = RTCDtlsTransport(_UnderDtls(self.ice), [self.certificate])  # type: ignore[arg-type]
+        self.dtls._set_role("server")
+        began_s = time.perf_counter()
+        async with client.post(
+            f"{url}/webrtc", data=self._offer(), headers={"Content-Type": "application/sdp"}
+        ) as response:
+            text = await response.text()
+            assert response.status == 201, text
+            self.location = response.headers["Location"]
+        self.answer_ms = (time.perf_counter() - began_s) * 1000
+        media = SessionDescription.parse(text).media[0]
+        assert media.ice is not None
+        assert media.dtls is not None
+        for line in text.splitlines():
+            if line.startswith("a=candidate:"):
+                await self.ice.add_remote_candidate(aioice.Candidate.from_sdp(line[12:]))
+        await self.ice.add_remote_candidate(None)
+        self.ice.remote_username = media.ice.usernameFragment
+        self.ice.remote_password = media.ice.password
+        await self.ice.connect()
+        await self.dtls.start(RTCDtlsParameters(fingerprints=media.dtls.fingerprints))
+        assert self.dtls.state == "connected"
+
+    def media(self, data: bytes) -> None:
+        """A packet came."""
+        if self.dtls.state != "connected" or is_rtcp(data):
+            return
+        packet = parse_rtp(self.dtls._rx_srtp.unprotect(data))
+        self.received += 1
+        self.arrivals.append((time.perf_counter() * 1000, packet.timestamp))
+
+    def send(self, number: int) -> None:
+        """The next packet."""
+        payload = self.packets[number % len(self.packets)]
+        packet = RtpPacket(111, number & 0xFFFF, number * 960 & 0xFFFFFFFF, 4711, payload)
+        pair = self.ice._nominated[1]
+        pair.protocol.transport.sendto(
+            self.dtls._tx_srtp.protect(build_rtp(packet, marker=False)), pair.remote_addr
+        )
+
+    def pacing_ms(self) -> list[float]:
+        """Deviations from 20 ms within talk spurts."""
+        steps = zip(self.arrivals, self.arrivals[1:], strict=False)
+        return [abs(b[0] - a[0] - 20) for a, b in steps if (b[1] - a[1]) & 0xFFFFFFFF == 960]
+
+    async def close(self, client: aiohttp.ClientSession, url: str) -> None:
+        """Hang up."""
+        async with client.delete(url + self.location):
+            pass
+        await self.dtls.stop()
+        await self.ice.close()
+
+    def _offer(self) -> str:
+        mark = self.certificate.getFingerprints()[0]
+        lines = [
+            "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0",
+            "m=audio 9 UDP/TLS/RTP/SAVPF 111", "c=IN IP4 0.0.0.0", "a=mid:0", "a=sendrecv", "a=rtcp-mux",
+            "a=rtpmap:111 opus/48000/2", "a=fmtp:111 minptime=10;useinbandfec=1",
+            f"a=ice-ufrag:{self.ice.local_username}", f"a=ice-pwd:{self.ice.local_password}",
+            f"a=fingerprint:{mark.algorithm} {mark.value}", "a=setup:actpass",
+            *(f"a=candidate:{candidate.to_sdp()}" for candidate in self.ice.local_candidates),
+        ]  # fmt: skip
+        return "\r\n".join(lines) + "\r\n"
+
+
+def caller_packets() -> list[bytes]:
+    """Speech as a browser encodes it: 48 kHz, 32 kbit/s."""
+    pcm = speech(48_000)
+    encoder = OpusEncoder(48_000, 32_000, 9)
+    return [
+        encoder.encode(pcm[at : at + 960].tobytes()) or b"\xf8\xff\xfe"
+        for at in range(0, len(pcm) - 960, 960)
+    ]
+
+
+async def measure(kind: str, count: int, seconds: float) -> dict[str, float]:
+    """One server under load."""
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.webrtc", "--serve", kind, stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{int(await server.stdout.readline())}"
+        certificate, packets = RTCCertificate.generateCertificate(), caller_packets()
+        async with aiohttp.ClientSession() as client:
+            answers = []
+            for _ in range(OFFERS):
+                one = LightPeer(packets, certificate)
+                await one.connect(client, url)
+                answers.append(one.answer_ms)
+                await one.close(client, url)
+            peers = [LightPeer(packets, certificate) for _ in range(count)]
+            for one in peers:
+                await one.connect(client, url)
+                await asyncio.sleep(CYCLE_S / count)  # their replies are spread over time
+            figures = await _load(client, url, peers, seconds)
+            for one in peers:
+                await one.close(client, url)
+    finally:
+        server.kill()
+        await server.wait()
+    figures["answer_p50_ms"], figures["answer_p95_ms"] = np.percentile(answers[5:], [50, 95])
+    return figures
+
+
+async def _load(
+    client: aiohttp.ClientSession, url: str, peers: list[LightPeer], seconds: float
+) -> dict[str, float]:
+    loop = asyncio.get_running_loop()
+    began_s, number, cpu_s, measured_s, worst_s = loop.time(), 0, 0.0, 0.0, 0.0
+    stop = int((SETTLE_S + seconds) * 50)
+    while number < stop:
+        for one in peers:
+            one.send(number)
+        number += 1
+        if number == int(SETTLE_S * 50):
+            cpu_s, measured_s = await _cpu(client, url), loop.time()
+            for one in peers:
+                one.received = 0
+                one.arrivals.clear()
+        due_s = began_s + number * 0.02
+        worst_s = max(worst_s, loop.time() - due_s)
+        await asyncio.sleep(due_s - loop.time())
+    took_s = loop.time() - measured_s
+    used_s = await _cpu(client, url) - cpu_s
+    pacing = np.concatenate([one.pacing_ms() for one in peers])
+    return {
+        "cpu_percent_per_peer": 100 * used_s / took_s / len(peers),
+        "packets_per_s_per_peer": sum(one.received for one in peers) / took_s / len(peers),
+        "pacing_p50_ms": float(np.percentile(pacing, 50)),
+        "pacing_p99_ms": float(np.percentile(pacing, 99)),
+        "peers_late_ms": worst_s * 1000,
+    }
+
+
+async def _cpu(client: aiohttp.ClientSession, url: str) -> float:
+    async with client.get(f"{url}/cpu") as response:
+        return float((await response.json())["cpu_s"])
+
+
+async def compare(count: int, seconds: float, file: str | None) -> None:
+    """All servers in turn, one line each."""
+    rows = {}
+    for kind in ("stock", "ours", "cached"):
+        rows[kind] = row = await measure(kind, count, seconds)
+        print(
+            f"{kind:<7} {row['cpu_percent_per_peer']:5.2f} % of a core per peer,"
+            f" offer to answer p50 {row['answer_p50_ms']:.1f} p95 {row['answer_p95_ms']:.1f} ms,"
+            f" pacing p50 {row['pacing_p50_ms']:.2f} p99 {row['pacing_p99_ms']:.2f} ms,"
+            f" {row['packets_per_s_per_peer']:.1f} packets/s out, peers late {row['peers_late_ms']:.0f} ms"
+        )
+    ratio = rows["stock"]["cpu_percent_per_peer"] / rows["ours"]["cpu_percent_per_peer"]
+    print(f"{ratio:.1f} times as many peers per core as stock aiortc")
+    if file is not None:
+        Path(file).write_text(json.dumps(rows, indent=2))
+
+
+def main() -> None:
+    """Run either side."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peers", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--serve", choices=("stock", "ours", "cached"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.sched_setaffinity(0, {SERVER_CORE if args.serve else PEERS_CORE})
+    work = serve(args.serve) if args.serve else compare(args.peers, args.seconds, args.json)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""A real browser for tests: Debian's Chromium, headless, with a microphone that plays a WAV file.
+
+One process serves a whole test module; each test gets a browser context of its own, which shares nothing
+with others.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import wave
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = shutil.which("chromium") or ""
+RATE_HZ = 48_000
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # tests may run as root, in a container
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-background-networking",
+    "--mute-audio",
+    "--use-fake-device-for-media-stream",
+    "--force-prefers-reduced-motion",  # an orb drawn in software would cost the core that carries the call
+    # A name that is not localhost, for what browsers refuse to pages without https.
+    "--host-resolver-rules=MAP insecure.test 127.0.0.1",
+    "--remote-debugging-port=0",
+)
+
+
+def write_wav(path: Path, pcm: bytes, rate_hz: int = RATE_HZ) -> None:
+    """`pcm` (16 bit, mono) as a WAV file."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(pcm)
+
+
+@contextmanager
+def chromium(microphone: bytes, *, loop: bool = True, grant: bool = True) -> Iterator[str]:
+    """A Chromium whose microphone plays `microphone` (PCM, 16 bit, 48 kHz, mono), over and over or once.
+
+    `grant`: pages get it without asking; else a test decides. Yields the address of its DevTools.
+    """
+    with tempfile.TemporaryDirectory(prefix="parley-chromium-", ignore_cleanup_errors=True) as directory:
+        wav = Path(directory) / "microphone.wav"
+        write_wav(wav, microphone)
+        once = "" if loop else "%noloop"
+        granted = ["--use-fake-ui-for-media-stream"] if grant else []
+        process = subprocess.Popen(
+            [
+                CHROMIUM, *FLAGS, *granted, f"--user-data-dir={directory}/profile",
+                f"--use-file-for-fake-audio-capture={wav}{once}", "about:blank",
+            ],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            yield _devtools(process)
+        finally:
+            process.terminate()
+            process.wait(10)
+            if process.stderr is not None:
+                process.stderr.close()
+
+
+def _devtools(process: "subprocess.Popen[str]") -> str:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"DevTools listening on (ws://\S+)", line):
+            return found[1]
+    raise AssertionError("chromium ended before it listened")
+
+
+@asynccontextmanager
+async def connected(devtools: str) -> AsyncIterator[Browser]:
+    """The browser at that address, driven by Playwright."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(devtools)
+        try:
+            yield browser
+        finally:
+            for context in browser.contexts:
+                await context.close()
+            await browser.close()
+
+
+class Console:
+    """What a page complained about."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._heard)
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+
+RECORD = """
+async () => {
+  const stream = document.querySelector("parley-call").stream;
+  const context = new AudioContext({ sampleRate: 48000 });
+  const source = context.createMediaStreamSource(stream);
+  const tap = context.createScriptProcessor(4096, 1, 1);
+  window.recorded = [];
+  tap.onaudioprocess = (event) => window.recorded.push(event.inputBuffer.getChannelData(0).slice());
+  source.connect(tap);
+  tap.connect(context.destination);
+  await context.resume();
+}
+"""
+"""Keeps what the agent's stream sounds like, as float blocks of 4096 samples at 48 kHz."""
+
+RECORDED = """
+() => {
+  const bytes = new Uint8Array(window.recorded.length * 8192);
+  const view = new DataView(bytes.buffer);
+  window.recorded.flatMap((block) => [...block]).forEach((sample, at) =>
+    view.setInt16(2 * at, Math.max(-1, Math.min(1, sample)) * 32767, true));
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(text);
+}
+"""
+"""The recording so far, as base64 of PCM."""

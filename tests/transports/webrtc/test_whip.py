@@ -1,0 +1,343 @@
+"""Signalling over HTTP: RFC 9725, and what bad clients do."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.transports.fakes import eventually
+from tests.transports.webrtc.fakes import SECRET, BrowserHost, Served, browser, peer, serving
+from tests.transports.webrtc.offers import CHROME
+from transports.webrtc import session as session_module
+
+
+async def problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    assert response.content_type == "application/problem+json"
+    body: dict[str, Any] = json.loads(await response.text())
+    assert body["status"] == response.status
+    assert body["detail"]
+    return body
+
+
+async def offer() -> str:
+    """A real browser-like offer with credentials that lead nowhere."""
+    page = peer()
+    page.createDataChannel("parley")
+    page.addTransceiver("audio")
+    await page.setLocalDescription(await page.createOffer())
+    sdp: str = page.localDescription.sdp
+    await page.close()
+    return sdp
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as one:
+        yield one
+
+
+async def test_created(served: Served) -> None:
+    response = await served.post(await offer())
+    assert response.status == 201
+    assert response.content_type == "application/sdp"
+    assert response.headers["Location"].startswith("/webrtc/")
+    assert response.headers["ETag"].startswith('"')
+    assert (await response.text()).startswith("v=0\r\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("", 400),
+        ("nonsense", 400),
+        ("v=0\r\n" + "a=x\r\n" * 20_000, 413),
+        (CHROME.replace("m=audio", "m=video"), 422),
+        (CHROME.replace("m=audio 9", "m=audio 0"), 422),
+        (CHROME.replace("SAVPF 111 63 0 8", "SAVPF 63").replace("opus/", "speex/"), 422),
+    ],
+)
+async def test_offers_that_cannot_be_answered(served: Served, body: str, status: int) -> None:
+    response = await served.post(body)
+    assert response.status == status
+    await problem(response)
+    assert sum(served.host.bad.values()) == 1
+    assert served.host.free
+    assert not served.whip.sessions
+
+
+async def test_an_endless_body_is_cut_off(served: Served) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a=x\r\n" * 1000
+
+    sent = served.client.post(
+        f"{served.url}/webrtc", data=endless(), headers={"Content-Type": "application/sdp"}
+    )
+    try:
+        async with sent as response:
+            assert response.status == 413
+    except aiohttp.ClientConnectionError:
+        pass  # the server closed before the client looked
+    assert served.host.bad["webrtc", "too_long"] == 1
+    await asyncio.sleep(0.05)  # aiohttp lets go of the connection
+
+
+async def test_another_content_type_is_refused(served: Served) -> None:
+    response = await served.post("{}", **{"Content-Type": "application/json"})
+    assert response.status == 415
+    await problem(response)
+
+
+async def test_other_methods_are_not_allowed(served: Served) -> None:
+    async with served.client.get(f"{served.url}/webrtc") as response:
+        assert response.status == 405
+        await problem(response)
+
+
+async def test_a_full_server_says_so_and_when_to_come_back(served: Served) -> None:
+    served.host.full = True
+    response = await served.post(await offer())
+    assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    await problem(response)
+
+
+async def test_sessions_are_limited() -> None:
+    async with serving(MAX_SESSIONS="1") as served:
+        assert (await served.post(await offer())).status == 201
+        assert (await served.post(await offer())).status == 503
+
+
+async def test_a_thousand_offers_a_second_cost_little_and_free_slots() -> None:
+    async with serving(BURST="10", RATE="60") as served:
+        began = time.perf_counter()
+        statuses = []
+        for _ in range(20):
+            batch = await asyncio.gather(*(served.post("v=0\r\n") for _ in range(50)))
+            statuses += [response.status for response in batch]
+        took_s = time.perf_counter() - began
+        assert statuses.count(429) >= 985 - 60 * took_s / 60
+        assert set(statuses) == {422, 429}
+        assert took_s < 5
+        last = batch[-1]
+        assert int(last.headers["Retry-After"]) >= 1
+        await problem(last)
+        assert served.host.free
+
+
+async def test_candidates_that_never_connect_free_the_slot(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "CONNECT_S", 0.3)
+    response = await served.post(CHROME)
+    assert response.status == 201
+    assert len(served.whip.sessions) == 1
+    await eventually(lambda: not served.whip.sessions)
+    assert served.host.free
+    assert served.host.bad["webrtc", "not_connected"] == 1
+    assert not served.host.calls
+
+
+async def test_hanging_up_before_the_connection_frees_the_slot(served: Served) -> None:
+    response = await served.post(CHROME)
+    async with served.client.delete(served.url + response.headers["Location"]) as deleted:
+        assert deleted.status == 200
+    await eventually(lambda: not served.whip.sessions)
+    assert served.host.free
+    assert not served.host.bad
+
+
+async def test_a_port_that_cannot_be_bound_is_a_busy_server() -> None:
+    async with serving(HOSTS="192.0.2.250") as served:
+        response = await served.post(CHROME)
+        assert response.status == 503
+        assert served.host.free
+        assert not served.whip.sessions
+
+
+async def test_ports_and_public_address_are_as_configured() -> None:
+    async with serving(PORTS="40100-40140", PUBLIC_ADDRESS="203.0.113.9") as served:
+        text = await (await served.post(CHROME)).text()
+        candidates = [line.split() for line in text.splitlines() if line.startswith("a=candidate:")]
+        assert {line[4] for line in candidates} == {"127.0.0.1"}
+        assert all(40_100 <= int(line[5]) <= 40_140 for line in candidates)
+
+
+class FailingHost(BrowserHost):
+    def answer_media(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("the core has a bug")
+
+
+async def test_a_core_that_cannot_answer_ends_the_session_only() -> None:
+    async with serving(host=FailingHost()) as served, browser(served):
+        await eventually(lambda: not served.whip.sessions)
+        assert (await served.post(await offer())).status == 201
+
+
+# --- changes ---------------------------------------------------------------------------------------
+
+CANDIDATE = "m=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 udp 1 127.0.0.1 50000 typ host\r\n"
+
+
+async def patch(served: Served, location: str, body: str, **headers: str) -> tuple[int, str, str]:
+    headers = {"Content-Type": "application/trickle-ice-sdpfrag", **headers}
+    async with served.client.patch(served.url + location, data=body, headers=headers) as response:
+        return response.status, await response.text(), response.headers.get("ETag", "")
+
+
+async def test_trickled_candidates(served: Served) -> None:
+    response = await served.post(CHROME)
+    location, tag = response.headers["Location"], response.headers["ETag"]
+    assert await patch(served, location, CANDIDATE, **{"If-Match": tag}) == (204, "", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (CANDIDATE, {}, 428),
+        (CANDIDATE, {"If-Match": '"other"'}, 412),
+        (CANDIDATE, {"If-Match": "*"}, 400),
+        ("", {"If-Match": "*"}, 400),
+        (CANDIDATE, {"If-Match": "*", "Content-Type": "application/sdp"}, 415),
+        ("a=ice-ufrag:abcd\r\na=ice-pwd:" + "p" * 22 + "\r\n", {"If-Match": "*"}, 409),
+        ("a=x\r\n" * 10_000, {"If-Match": "*"}, 413),
+    ],
+)
+async def test_changes_that_cannot_be_made(
+    served: Served, body: str, headers: dict[str, str], status: int
+) -> None:
+    response = await served.post(CHROME)
+    changed = await patch(served, response.headers["Location"], body, **headers)
+    assert changed[0] == status
+    assert json.loads(changed[1])["status"] == status
+
+
+async def test_a_flood_of_changes_is_stopped(served: Served) -> None:
+    response = await served.post(CHROME)
+    location, tag = response.headers["Location"], response.headers["ETag"]
+    statuses = [(await patch(served, location, CANDIDATE, **{"If-Match": tag}))[0] for _ in range(80)]
+    assert statuses.count(429) >= 10
+
+
+async def test_an_unknown_session_is_not_found(served: Served) -> None:
+    assert (await patch(served, "/webrtc/nobody", CANDIDATE, **{"If-Match": "*"}))[0] == 404
+
+
+# --- who may ---------------------------------------------------------------------------------------
+
+
+async def test_others_may_not_call_without_a_secret(served: Served) -> None:
+    response = await served.post(CHROME, Host="voice.example.test")
+    assert response.status == 403
+    await problem(response)
+
+
+async def test_a_token_starts_one_call() -> None:
+    async with serving(SECRET=SECRET) as served:
+        assert served.guard.tokens is not None
+        token = served.guard.tokens.mint()
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert (await served.post(CHROME, **bearer)).status == 201
+        again = await served.post(CHROME, **bearer)
+        assert again.status == 401
+        assert again.headers["WWW-Authenticate"].startswith("Bearer")
+        await problem(again)
+        assert (await served.post(CHROME)).status == 401
+        assert (await served.post(CHROME, Authorization="Bearer x.y.z")).status == 401
+        assert served.host.bad["webrtc", "bad_token"] == 2
+
+
+async def test_our_own_page_gets_a_token_and_others_do_not() -> None:
+    async with serving(SECRET=SECRET) as served:
+        for headers, status in (
+            ({"Origin": served.url}, 201),
+            ({"Sec-Fetch-Site": "same-origin"}, 201),
+            ({"Origin": "https://evil.example"}, 403),
+            ({}, 403),
+        ):
+            async with served.client.post(f"{served.url}/webrtc/token", headers=headers) as response:
+                assert response.status == status
+                body = await response.json(content_type=None)
+        async with served.client.post(
+            f"{served.url}/webrtc/token", headers={"Origin": served.url}
+        ) as response:
+            body = await response.json()
+        assert body["expires_in_s"] == 60
+        assert (await served.post(CHROME, Authorization=f"Bearer {body['token']}")).status == 201
+
+
+async def test_origins_by_an_allow_list() -> None:
+    async with serving(ORIGINS="https://shop.example") as served:
+        allowed = await served.post(await offer(), Origin="https://shop.example")
+        assert allowed.status == 201
+        assert allowed.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+        assert "Location" in allowed.headers["Access-Control-Expose-Headers"]
+        other = await served.post(await offer(), Origin="https://evil.example")
+        assert other.status == 403
+        assert "Access-Control-Allow-Origin" not in other.headers
+        await problem(other)
+
+
+async def test_preflights() -> None:
+    async with serving(ORIGINS="https://shop.example", ICE_SERVERS="stun:s.example") as served:
+        for path, method, header in (
+            ("/webrtc", "POST", "Accept-Post"), ("/webrtc/x", "PATCH", "Accept-Patch"),
+        ):  # fmt: skip
+            async with served.client.options(
+                served.url + path, headers={"Origin": "https://shop.example"}
+            ) as response:
+                assert response.status == 204
+                assert method in response.headers["Access-Control-Allow-Methods"]
+                assert "If-Match" in response.headers["Access-Control-Allow-Headers"]
+                assert header in response.headers
+        async with served.client.options(
+            f"{served.url}/webrtc", headers={"Origin": "https://evil.example"}
+        ) as response:
+            assert response.status == 403
+
+
+async def test_the_configuration_for_pages() -> None:
+    async with serving(
+        SECRET=SECRET, ICE_SERVERS="stun:s.example,turn:t.example", TURN_SECRET="north"
+    ) as served:
+        async with served.client.get(f"{served.url}/webrtc/config") as response:
+            body = await response.json()
+        assert body["agent"] == {
+            "name": "Desk", "languages": ["en-GB", "es-ES"], "language": "en-GB", "voices": {"en-GB": ["amy"]},
+        }  # fmt: skip
+        assert (body["version"], body["token_required"]) == (1, True)
+        assert body["iceServers"][1]["username"].endswith(":webrtc")
+        assert served.guard.tokens is not None
+        response = await served.post(CHROME, Authorization=f"Bearer {served.guard.tokens.mint()}")
+        assert len(response.headers.getall("Link")) == 2
+
+
+async def test_behind_a_proxy_the_public_url_is_our_origin() -> None:
+    async with serving(public_url="https://voice.example.test", SECRET=SECRET) as served:
+        async with served.client.post(
+            f"{served.url}/webrtc/token", headers={"Origin": "https://voice.example.test"}
+        ) as response:
+            assert response.status == 201
+
+
+async def test_the_page_and_its_files(served: Served) -> None:
+    if not served.webrtc._page:
+        pytest.skip("the page is not built yet")
+    async with served.client.get(f"{served.url}/") as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        tag = response.headers["ETag"]
+    async with served.client.get(f"{served.url}/", headers={"If-None-Match": tag}) as response:
+        assert response.status == 304
+    async with served.client.get(f"{served.url}/page/parley-call.js") as response:
+        assert response.content_type == "text/javascript"
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert response.headers["Cache-Control"] == "no-cache"
+    for path in ("/page/nothing.js", "/page/%2e%2e%2ftransport.py", "/page/..%2fwhip.py"):
+        async with served.client.get(served.url + path) as response:
+            assert response.status == 404
+

@@ -1,0 +1,82 @@
+"""What a person does with the page, and what a test looks at, in words."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+
+import numpy as np
+from playwright.async_api import Locator, Page, expect
+
+from tests import speech
+from tests.browser import RATE_HZ, RECORD, RECORDED
+from tests.transports.webrtc_page.fake_server import FakeServer, FakeSession
+
+WAIT_S = 8.0
+
+
+async def start(page: Page, server: FakeServer, number: int = 0) -> FakeSession:
+    """Press the button and come through. Returns the server's session."""
+    await page.get_by_role("button", name="Start talking").click()
+    session = await server.session(number)
+    await phase(page, "live")
+    return session
+
+
+async def phase(page: Page, wanted: str) -> None:
+    """Wait until the element is in that phase."""
+    await page.wait_for_function(
+        "wanted => document.querySelector('parley-call').phase === wanted", arg=wanted, timeout=1000 * WAIT_S
+    )
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until `holds()` is true."""
+    async with asyncio.timeout(WAIT_S):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def says(locator: Locator, text: str) -> None:
+    await expect(locator).to_have_text(text, timeout=1000 * WAIT_S)
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".status")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+async def record(page: Page) -> None:
+    """Begin to keep what the agent sounds like in the page."""
+    await page.evaluate(RECORD)
+
+
+async def recorded(page: Page) -> bytes:
+    """What the page has heard since `record`: PCM, 16 bit, 48 kHz, mono."""
+    return base64.b64decode(await page.evaluate(RECORDED))
+
+
+def likeness(heard: bytes, said: bytes) -> float:
+    """Correlation of the loudness of both, at the best shift: 1 is the same speech, 0 unrelated.
+
+    Codecs and echo cancellation change samples, not the rhythm of speech.
+    """
+    envelopes = [_envelope(heard), _envelope(said)]
+    shifts = range(max(1, len(envelopes[0]) - len(envelopes[1]) + 1))
+    size = min(len(each) for each in envelopes)
+    return max(float(np.corrcoef(envelopes[0][at : at + size], envelopes[1][:size])[0, 1]) for at in shifts)
+
+
+def _envelope(pcm: bytes) -> speech.Samples:
+    """Loudness in steps of 20 ms, compressed so that soft sounds count too."""
+    step = RATE_HZ // 50
+    audio = speech.samples(pcm[: len(pcm) // 2 * 2])
+    blocks = audio[: len(audio) // step * step].reshape(-1, step)
+    return np.asarray(np.sqrt(np.sqrt((blocks**2).mean(axis=1) + 1e-7)), np.float32)
+
+
+def loudest_dbfs(pcm: bytes) -> float:
+    """Level of the loudest 20 ms."""
+    return max(speech.level_dbfs(frame) for frame in speech.frames(pcm, RATE_HZ)) if pcm else -100.0
