@@ -10,7 +10,6 @@ from agent.latency import TurnMarks
 from agent.lines import MediaLine
 from agent.mouth import MediaMouth
 from agent.services import CallServices
-from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expectation
 from agent.turns.machine import State
 
@@ -31,11 +30,10 @@ class MediaConversation:
         self.mouth = MediaMouth(
             line, services.tts, agent.voices, services.ticker, services.clock, counters, self.call
         )
-        phrases = [phrase for known in services.phrases.values() for phrase in known]
-        endpointer = Endpointer(agent.turns, phrases)
         self.ears = Ears(
-            line, services.stt, agent.turns, endpointer, self.mouth.echo, self.call.scope, counters, self
-        )
+            line, services.stt, agent.turns, services.endpointer, self.mouth.echo, self.call.scope, counters,
+            self,
+        )  # fmt: skip
         self.hear = self.ears.hear
         """The frame path goes straight to the ears."""
         self.marked = self.mouth.marked

@@ -23,6 +23,9 @@ from agent.transcripts import TurnText
 
 logger = logging.getLogger(__name__)
 
+PAUSE_MS = 100.0
+"""While nobody speaks, audio goes to recognition in pieces of this length: each is a socket write, and nobody
+waits for them. The first voiced frame takes what is left along."""
 UTTERANCE_MS = 8_000.0
 """Caller's audio kept while he speaks: longer than recognisers let a segment grow without a final."""
 PREROLL_MS = 1_000.0
@@ -30,6 +33,8 @@ PREROLL_MS = 1_000.0
 FINAL_LAG_MS = 300.0
 """A final transcript covers the audio up to about this long before it came (streaming services answer within
 200 to 400 ms): where a replay begins."""
+GAPS_MS = 500.0
+"""Frames that a network lost or is late with: so much less than what passed may be kept of an utterance."""
 LATE_FINAL_MS = 3_000.0
 """How long the answer to an expired `finalize` is waited for, only to be thrown away."""
 SHORT_LIFE_MS = 2_000.0
@@ -56,12 +61,13 @@ class _Ask:
 class _Stream:
     """What one opened stream reports to; deaf once another has taken its place."""
 
-    __slots__ = ("_recognition", "_scope", "live")
+    __slots__ = ("_recognition", "_scope", "failure", "live")
 
     def __init__(self, recognition: "Recognition", scope: CallScope) -> None:
         self._recognition = recognition
         self._scope = scope
         self.live = True
+        self.failure: Exception | None = None
 
     def transcript(self, transcript: Transcript) -> None:
         """See `agent.providers.TranscriptListener`."""
@@ -71,7 +77,8 @@ class _Stream:
     def stt_failed(self, error: Exception) -> None:
         """See `agent.providers.TranscriptListener`."""
         if self.live:
-            self._scope.run("recognition", lambda: self._recognition.failed(error))
+            self.failure = error
+            self._scope.run("recognition", lambda: self._recognition.failed(self, error))
 
 
 class Recognition:
@@ -106,11 +113,14 @@ class Recognition:
         self._opening: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._asked: deque[_Ask] = deque()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._partial = ""  # words that only the present stream stands for
         self._aside = ""  # partial words of a stream that is gone, until a replay gives them again
         self._short_lives = 0
         self._retry_ms = RETRY_MS
         self._closed = False
+        self._speaking = False
         self._safe_ms = self._finalized_ms = clock.now_ms()  # audio before this needs no replay
 
     # --- the frame path ----------------------------------------------------------------------------
@@ -119,12 +129,30 @@ class Recognition:
         """Audio from the caller as it came, and decoded. `speaking`: he may be in the middle of a turn."""
         opened = self._opened
         self._backlog.append(payload, UTTERANCE_MS if speaking or opened is None else PREROLL_MS)
+        if speaking and not self._speaking:
+            # What was heard before the pre-roll is no part of this utterance.
+            self._safe_ms = max(self._safe_ms, self._clock.now_ms() - self._backlog.ms)
+        self._speaking = speaking
         if opened is None:
             return
-        if self._to_stt is not None:
-            opened.stream.feed(self._to_stt.convert(payload))
-        else:
-            opened.stream.feed(pcm if opened.audio.is_linear else payload)
+        audio = pcm if self._to_stt is None and opened.audio.is_linear else payload
+        if not speaking:
+            self._held.append(audio)
+            self._held_bytes += len(payload)
+            if self._held_bytes >= self._pause_bytes:
+                self._release(opened)
+            return
+        if self._held:
+            self._release(opened)
+        opened.stream.feed(audio if self._to_stt is None else self._to_stt.convert(audio))
+
+    def _release(self, opened: OpenedSTT) -> None:
+        """Feed what was held back."""
+        audio = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        if audio:
+            opened.stream.feed(audio if self._to_stt is None else self._to_stt.convert(audio))
 
     # --- words -------------------------------------------------------------------------------------
 
@@ -156,6 +184,7 @@ class Recognition:
         if self._opened is not None:
             self._asked.append(_Ask(answer))
             self._finalized_ms = self._clock.now_ms()
+            self._release(self._opened)
             self._opened.stream.finalize()
 
     async def collect(self) -> str:
@@ -191,6 +220,7 @@ class Recognition:
         ask = _Ask(answered)
         self._asked.append(ask)
         self._finalized_ms = self._clock.now_ms()
+        self._release(opened)
         opened.stream.finalize()
         try:
             return await flushed
@@ -224,6 +254,7 @@ class Recognition:
     def listen_to(self, audio: AudioFormat) -> None:
         """The format of what will be fed. To be called before `listen`, and again when the line changes."""
         self._format = audio
+        self._pause_bytes = audio.bytes_per_ms * PAUSE_MS
         self._backlog = Backlog(audio)
 
     def listen(self, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
@@ -235,13 +266,16 @@ class Recognition:
         """Open the next stream; the present one, if any, is closed beside that."""
         if self._closed:
             return
+        self._scope.cancel_timer("recognition")
         self._retire()
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
         self._opening = self._scope.spawn(self._open(after), name="open recognition")
 
-    def failed(self, error: Exception) -> None:
-        """The present stream died: the next provider hears what it missed."""
+    def failed(self, stream: _Stream, error: Exception) -> None:
+        """A stream died: the next provider hears what it missed."""
+        if stream is not self._stream:
+            return  # before it was open: `_open` will see
         self._counters.provider_failures += 1
         name = self.provider
         if isinstance(error, ProviderError):
@@ -270,15 +304,18 @@ class Recognition:
         self._to_stt = None if same else make_converter(self._format, opened.audio)
         self.provider = opened.provider
         self._opened_ms = self._clock.now_ms()
-        self._stream = stream
-        self._replay(opened)
-        if stream.live:
-            self._opened = opened
+        self._stream, self._opened = stream, opened
+        if stream.failure is not None:
+            self.failed(stream, stream.failure)
+        else:
+            self._replay(opened)
 
     def _replay(self, opened: OpenedSTT) -> None:
         """Feed what was said since the last words that are certain."""
         decoder = make_decoder(self._format)
         for payload in self._backlog.last(self._clock.now_ms() - self._safe_ms):
+            if self._opened is not opened:
+                return  # it failed, or its words made the call reopen it
             if self._to_stt is not None:
                 opened.stream.feed(self._to_stt.convert(payload))
             else:
@@ -288,10 +325,13 @@ class Recognition:
         """Put the present stream aside, with the words that only it stands for."""
         opened, stream = self._opened, self._stream
         self._opened = self._stream = None
+        # Not lost: a replay takes it from the backlog.
+        self._held.clear()
+        self._held_bytes = 0
         if stream is not None:
             stream.live = False
         if self._partial:
-            if self._clock.now_ms() - self._safe_ms > self._backlog.ms:
+            if self._clock.now_ms() - self._safe_ms > self._backlog.ms + GAPS_MS:
                 # Longer than what can be replayed: these words are kept, and only what followed is replayed.
                 self.text.add(Transcript(self._partial, final=True))
                 self._safe_ms = self.words_ms - FINAL_LAG_MS

@@ -8,6 +8,7 @@ from agent.clock import Clock
 from agent.records import CallObserver
 from agent.ticker import Ticker
 from agent.tools import ToolRunner
+from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expectations
 
 
@@ -23,6 +24,7 @@ class CallServices:
     tools: ToolRunner
     ticker: Ticker
     expectations: Expectations
+    endpointer: Endpointer
     phrases: dict[str, tuple[str, ...]]
     """What callers are likely to say, by language."""
     observer: CallObserver

@@ -1,12 +1,13 @@
 """Where a dialogue stands, worked out from the conversation alone.
 
-Nothing is remembered between turns: the caller's and the agent's messages say it all, so a reconnected call,
-or one whose last reply was cut off, goes on where the caller believes it is.
+No state is kept between turns: the caller's words say it all, so a reconnected call, or one whose last reply
+was cut off, goes on where the caller believes it is.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.agentfile.schema import Dialogue, DialogueSlot
 from providers.embedded.answers import Value, is_cancel, parse, spoken, yes_or_no
@@ -16,6 +17,8 @@ from providers.embedded.numerals import digits_in
 
 MAX_MISSES = 2
 """Answers not understood in a row until the agent offers something else."""
+MAX_KEPT = 1_024
+"""Conversations remembered: a few turns of each of some hundred calls, about 1 kB each."""
 _ASKING = frozenset(
     "what where when who how why which is are do does can could will que donde cuando quien como "
     "por cual hay "
@@ -86,34 +89,56 @@ class Standing:
     """The turn was a wish for that language and nothing else."""
 
 
-def follow(
-    dialogues: Mapping[str, Dialogue], intents: Intents, turns: Sequence[str], language: str
-) -> Standing:
-    """What came of the caller's `turns`, the first of which was in `language`."""
-    standing = Standing(None, language, language)
-    for text in turns:
-        progress = standing.progress
-        if progress is not None and (
-            progress.confirmed or progress.cancelled or progress.misses > MAX_MISSES
-        ):
-            progress = None
-        language = standing.language
-        wanted = intents.wanted_language(text, language)
-        if wanted is not None:
-            standing = Standing(progress, language, wanted, asked_language=True)
-            continue
-        spoken_in = intents.spoken_language(text, language) if progress is None else None
-        standing = Standing(progress, language, spoken_in or language)
-        heard = intents.heard(text, standing.language)
+class Follower:
+    """Follows conversations through the agent file's dialogues.
+
+    What the last turns led to is remembered, so that a long conversation is not walked through again for each turn;
+    forgetting it costs time only.
+    """
+
+    def __init__(self, dialogues: Iterable[Dialogue], intents: Intents) -> None:
+        self._dialogues = {dialogue.id: dialogue for dialogue in dialogues}
+        self._intents = intents
+        self._kept: OrderedDict[tuple[str, tuple[str, ...]], Standing] = OrderedDict()
+
+    def follow(self, turns: Sequence[str], language: str) -> Standing:
+        """What came of the caller's `turns`, the first of which was in `language`."""
+        known = tuple(turns)
+        left: list[str] = []
+        while known and (language, known) not in self._kept:
+            left.append(known[-1])
+            known = known[:-1]
+        standing = self._kept.get((language, known), Standing(None, language, language))
+        for text in reversed(left):
+            standing = self._step(standing, text)
+        if turns:
+            self._kept[language, tuple(turns)] = standing
+            self._kept.move_to_end((language, tuple(turns)))
+        while len(self._kept) > MAX_KEPT:
+            self._kept.popitem(last=False)
+        return standing
+
+    def _step(self, before: Standing, text: str) -> Standing:
+        """One turn further. Leaves `before` as it is."""
+        progress, language = before.progress, before.language
         if progress is not None:
-            _answer(progress, text, heard, standing.language)
-            continue
+            over = progress.confirmed or progress.cancelled or progress.misses > MAX_MISSES
+            progress = None if over else replace(progress, values=dict(progress.values))
+        wanted = self._intents.wanted_language(text, language)
+        if wanted is not None:
+            return Standing(progress, language, wanted, asked_language=True)
+        spoken_in = self._intents.spoken_language(text, language) if progress is None else None
+        after = Standing(progress, language, spoken_in or language)
+        heard = self._intents.heard(text, after.language)
+        if progress is not None:
+            _answer(progress, text, heard, after.language)
+            return after
         start = heard.first(Kind.START)
         if start is not None:
             others = tuple(intent for intent in heard.intents if intent is not start)
-            standing.progress = Progress(dialogues[start.id], asides=others)
-            _volunteer(standing.progress, text, standing.language)
-    return standing
+            after.progress = Progress(self._dialogues[start.id], asides=others)
+            _volunteer(after.progress, text, after.language)
+        return after
 
 
 def _answer(progress: Progress, text: str, heard: Heard, language: str) -> None:

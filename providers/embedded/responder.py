@@ -21,7 +21,7 @@ from agent.providers import (
     ToolCall,
 )
 from providers.embedded.answers import yes_or_no
-from providers.embedded.dialogue import MAX_MISSES, Progress, Standing, follow
+from providers.embedded.dialogue import MAX_MISSES, Follower, Progress, Standing
 from providers.embedded.intents import Heard, Intent, Intents, Kind
 from providers.embedded.lexicon import primary, words
 from providers.embedded.talk import ELSE, SMALL_TALK, short
@@ -40,7 +40,7 @@ class KnowledgeResponder:
     def __init__(self, context: ProviderContext) -> None:
         self._agent = context.agent
         self._intents = Intents(context.agent)
-        self._dialogues = {dialogue.id: dialogue for dialogue in self._agent.dialogues}
+        self._follower = Follower(self._agent.dialogues, self._intents)
         self._answers = {entry.id: entry.answer for entry in self._agent.knowledge}
         tools = self._agent.tools
         self._end = next((tool for tool in tools if isinstance(tool, EndCallTool)), None)
@@ -90,10 +90,10 @@ class KnowledgeResponder:
         """Where the conversation stands. It began in the language that leads to the present one."""
         turns = [message.content for message in messages if message.role is Role.USER]
         for first in dict.fromkeys((language, *self._agent.languages)):
-            standing = follow(self._dialogues, self._intents, turns, first)
+            standing = self._follower.follow(turns, first)
             if standing.before == language:
                 return standing
-        return follow(self._dialogues, self._intents, turns[-1:], language)
+        return self._follower.follow(turns[-1:], language)
 
     def _answer(
         self, heard: Heard, text: str, messages: tuple[Message, ...], language: str

@@ -7,15 +7,16 @@ from typing import Any
 from agent.admission import Admission, LoopLag, TicketOffice
 from agent.agentfile import load_agent
 from agent.audio.formats import PCMU_8K, AudioFormat
-from agent.services import CallServices
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.lines import CallInfo
 from agent.metrics import LatencyBook
 from agent.providers import ChatRequest, ListenRequest, LLMEvent, SpeechChunk, SpeechRequest, TextDelta
 from agent.registry import Registry
+from agent.services import CallServices
 from agent.ticker import Ticker
 from agent.tools import ToolRunner
+from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expectations
 
 
@@ -110,7 +111,8 @@ class Process:
         self.tools = ToolRunner(agent, {})
         services = CallServices(
             agent, self.clock, STTChain([fake], agent.limits), LLMChain([fake], agent.limits),
-            TTSChain([fake], agent.limits), self.tools, self.ticker, Expectations(agent), {}, self.book,
+            TTSChain([fake], agent.limits), self.tools, self.ticker, Expectations(agent),
+            Endpointer(agent.turns, ()), {}, self.book,
         )  # fmt: skip
         self.calls = Registry(services, self.admission, self.tickets)
 

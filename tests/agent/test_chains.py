@@ -217,13 +217,15 @@ def test_failures_are_counted_by_name() -> None:
 def test_the_first_output_must_come_in_time() -> None:
     slow = Fake("slow", 501, "late")
     heard = asking(slow, Fake("two", 499, "Hi"))
-    assert (heard.text, heard.took_ms) == ("Hi", pytest.approx(999))
+    assert heard.text == "Hi"
+    assert heard.took_ms == pytest.approx(999)
     assert slow.closed_streams == 1
 
 
 def test_empty_pieces_do_not_buy_time() -> None:
     heard = asking(Fake("slow", 300, "", 300, "late"), Fake("two", "Hi"))
-    assert (heard.text, heard.took_ms) == ("Hi", pytest.approx(500))
+    assert heard.text == "Hi"
+    assert heard.took_ms == pytest.approx(500)
 
 
 def test_a_stream_that_goes_silent_is_given_up() -> None:

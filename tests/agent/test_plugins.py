@@ -15,9 +15,9 @@ def test_what_is_installed_is_listed_in_order() -> None:
 
 def test_a_plugin_is_loaded_by_its_name() -> None:
     factory = load(TTS, "embedded")
-    assert factory.__name__ == "EmbeddedTTS"  # type: ignore[attr-defined]  # a class, as most factories are
+    assert factory.__name__ == "EmbeddedTTS"
 
 
 def test_an_unknown_name_is_a_mistake_that_lists_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="no tts named 'nobody': use one of .*embedded"):
+    with pytest.raises(ConfigError, match=r"no tts named 'nobody': use one of .*embedded"):
         load(TTS, "nobody")

@@ -30,8 +30,6 @@ from agent.recognition import (
 from agent.scope import CallScope
 from tests.virtual import run_virtually, virtual_clock
 
-TO_MEND = pytest.mark.xfail(strict=True, reason="agent/recognition.py is to be mended: then drop this mark")
-
 
 class Stream:
     """A recogniser's stream that says what the test tells it to say."""
@@ -316,7 +314,6 @@ def test_a_call_that_goes_on_over_another_codec_is_heard_in_that() -> None:
 # --- failures ------------------------------------------------------------------------------------------
 
 
-@TO_MEND
 def test_the_next_recogniser_hears_what_the_one_that_died_had_not_answered() -> None:
     async def play(scene: Scene) -> None:
         await scene.open()
@@ -353,7 +350,6 @@ def test_words_that_are_certain_are_neither_lost_nor_said_twice() -> None:
     scenario(play)
 
 
-@TO_MEND
 def test_a_failure_while_the_turn_is_collected_costs_no_word() -> None:
     async def play(scene: Scene) -> None:
         await scene.open()
@@ -494,7 +490,6 @@ def test_words_reset_the_back_off() -> None:
     scenario(play)
 
 
-@TO_MEND
 @pytest.mark.parametrize("when", ["in open", "in replay"])
 def test_a_recogniser_that_fails_while_it_is_opened_is_passed_over(when: str) -> None:
     async def play(scene: Scene) -> None:
@@ -515,7 +510,6 @@ def test_a_recogniser_that_fails_while_it_is_opened_is_passed_over(when: str) ->
 # --- reopening and closing -----------------------------------------------------------------------------
 
 
-@TO_MEND
 def test_another_language_hears_the_utterance_again() -> None:
     async def play(scene: Scene) -> None:
         await scene.open()
@@ -544,7 +538,6 @@ def test_a_second_switch_overtakes_the_first() -> None:
     scenario(play)
 
 
-@TO_MEND
 def test_a_language_switch_during_the_back_off_is_not_reopened_by_the_old_timer() -> None:
     async def play(scene: Scene) -> None:
         scene.one.ill = scene.two.ill = True

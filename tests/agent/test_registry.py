@@ -47,7 +47,7 @@ def test_a_call_that_cannot_begin_gives_its_slot_back(monkeypatch: pytest.Monkey
 
     async def scenario() -> None:
         process = Process(clock=virtual_clock())
-        monkeypatch.setattr("agent.registry.MediaConversation", broken)
+        monkeypatch.setattr("agent.registry.MediaConversation.__init__", broken)
         with pytest.raises(RuntimeError):
             process.media("CA1")
         assert process.admission.taken == 0

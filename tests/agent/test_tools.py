@@ -44,7 +44,8 @@ class Endpoint:
         self.sockets.add(request.transport)
         self.began.set()
         answer = self.answer(request)
-        return await answer if asyncio.iscoroutine(answer) else answer
+        response: web.StreamResponse = await answer if asyncio.iscoroutine(answer) else answer
+        return response
 
     async def slowly(self, request: web.Request) -> web.Response:
         """Answers once the gate is open; knows when the client has gone."""

@@ -88,11 +88,17 @@ async def test_headers_are_filled_in_from_the_environment(endpoint: Endpoint) ->
         ({"text": " \n"}, DONE),
         ({"status": 500, "text": "x" * 500}, f"error: HTTP 500: {'x' * 200}"),
         ({"status": 404}, "error: HTTP 404"),
-        ({"status": 302, "headers": {"Location": "http://127.0.0.1/"}}, "error: HTTP 302: redirects are not followed"),
-        ({"body": "s\xed".encode("latin-1"), "headers": {"Content-Type": "text/plain; charset=latin-1"}}, "s\xed"),
+        (
+            {"status": 302, "headers": {"Location": "http://127.0.0.1/"}},
+            "error: HTTP 302: redirects are not followed",
+        ),
+        (
+            {"body": "s\xed".encode("latin-1"), "headers": {"Content-Type": "text/plain; charset=latin-1"}},
+            "s\xed",
+        ),
         ({"body": b"ok", "headers": {"Content-Type": "text/plain; charset=nonsense"}}, "ok"),
     ],
-)  # fmt: skip
+)
 async def test_what_the_model_is_told(endpoint: Endpoint, answer: dict[str, Any], told: str) -> None:
     endpoint.answer = answer
     assert await call(endpoint.tool(), {}) == told

@@ -23,7 +23,7 @@ from aiortc import (
     RTCSctpTransport,
 )
 from aiortc.rtcdtlstransport import SRTPProtectionProfile
-from aiortc.rtcsctptransport import RTCSctpCapabilities
+from aiortc.rtcsctptransport import Chunk, RTCSctpCapabilities
 from OpenSSL import SSL
 
 from transports.webrtc.link import Link
@@ -55,6 +55,11 @@ class _Sctp(RTCSctpTransport):
         super().__init__(transport)
         self._advertised_rwnd = MAX_UNREAD_BYTES
         self._on_bad = on_bad
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        # Called from tasks that nobody waits for. A lost chunk is sent again, or the call is over.
+        with suppress(ConnectionError):
+            await super()._send_chunk(chunk)
 
     async def _handle_data(self, data: bytes) -> None:
         if self._advertised_rwnd < 0:

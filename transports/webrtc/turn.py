@@ -1,8 +1,8 @@
 """STUN and TURN servers as browsers are told of them. Pure.
 
 Credentials are limited in time, as coturn's `use-auth-secret` has it: the user name is the end of their
-validity and the password its HMAC-SHA1 (draft-uberti-behave-turn-rest-00, section 2.2). The server itself uses
-neither: browsers come to it.
+validity and the password its HMAC-SHA1 (draft-uberti-behave-turn-rest-00, section 2.2). The server itself
+uses neither: browsers come to it.
 """
 
 import hmac

@@ -20,9 +20,9 @@ from agent.agentfile.schema import (
 def test_an_agent_cannot_be_changed() -> None:
     agent = load_agent()
     with pytest.raises(ValidationError, match="frozen"):
-        agent.name = "Other"  # type: ignore[misc]  # that is the point
+        agent.name = "Other"
     with pytest.raises(ValidationError, match="frozen"):
-        agent.turns.barge_in = False  # type: ignore[misc]
+        agent.turns.barge_in = False
 
 
 def test_calls_start_in_the_first_language() -> None:

@@ -79,7 +79,10 @@ def test_the_transports_own_messages() -> None:
         ({"type": "hangup", "and": "more"}, HangUp()),
         ({"type": "ping", "id": 7}, Ping(7)),
         ({"type": "client", "turn": 2, "metrics": {"rtt_ms": 3}}, ClientMetrics({"rtt_ms": 3.0}, 2)),
-        ({"type": "client", "metrics": {"a": "x", "b": None, "c": True, "d": 1.5}}, ClientMetrics({"d": 1.5})),
+        (
+            {"type": "client", "metrics": {"a": "x", "b": None, "c": True, "d": 1.5}},
+            ClientMetrics({"d": 1.5}),
+        ),
         ({"type": "tomorrow"}, None),
         ({}, None),
     ],

@@ -23,7 +23,8 @@ def test_defaults_are_closed_to_others() -> None:
 
 def test_all_of_it() -> None:
     options = read(
-        SECRET="s" * 32, PAGE="off", ORIGINS="https://A.example, http://b.example:8080/", RATE="120", BURST="5",
+        SECRET="s" * 32, PAGE="off", ORIGINS="https://A.example, http://b.example:8080/",
+        RATE="120", BURST="5",
         MAX_SESSIONS="7", HOSTS="127.0.0.1,::1", PORTS="50000-50003", PUBLIC_ADDRESS="203.0.113.9",
         ICE_SERVERS="stun:s.example,turn:t.example:3478?transport=udp", TURN_SECRET="north", TURN_TTL_S="600",
         CODECS="pcmu,opus", BITRATE="24000", COMPLEXITY="0",

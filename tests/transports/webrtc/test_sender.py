@@ -1,5 +1,7 @@
 """RTP numbers of what the agent says."""
 
+import itertools
+
 import pytest
 
 from transports.webrtc.codecs import Codec, CodecName
@@ -30,7 +32,7 @@ class Wire:
 
     def steps(self) -> list[int]:
         stamps = [packet.timestamp for _, packet in self.sent]
-        return [(b - a) & 0xFFFFFFFF for a, b in zip(stamps, stamps[1:], strict=False)]
+        return [(b - a) & 0xFFFFFFFF for a, b in itertools.pairwise(stamps)]
 
 
 def test_a_spurt_counts_samples_whatever_the_clock_says() -> None:
@@ -40,7 +42,7 @@ def test_a_spurt_counts_samples_whatever_the_clock_says() -> None:
     assert wire.steps() == [960] * 4
     assert [marker for marker, _ in wire.sent] == [True, False, False, False, False]
     numbers = [packet.sequence for _, packet in wire.sent]
-    assert [(b - a) & 0xFFFF for a, b in zip(numbers, numbers[1:], strict=False)] == [1] * 4
+    assert [(b - a) & 0xFFFF for a, b in itertools.pairwise(numbers)] == [1] * 4
 
 
 def test_a_new_spurt_is_marked_and_follows_the_clock() -> None:

@@ -25,10 +25,16 @@ async def test_a_browser_that_vanishes_is_noticed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(session_module, "REPORT_MS", 100.0)
     async with serving() as served, browser(served) as page:
         call = await served.call()
+        await page.open.wait()
+
+        async def nowhere(data: bytes, address: tuple[str, int]) -> None:
+            pass
+
         # Its machine is gone: not a word more, not even a goodbye.
         sender = page.peer.getSenders()[0]
         for protocol in sender.transport.transport._connection._protocols:
-            protocol.transport.close()
+            protocol.send_data = nowhere
+            protocol.send_stun = lambda message, address: None
         await eventually(call.ended.is_set)
         assert ("hung_up", "browser_gone") in call.events
         await eventually(lambda: not served.whip.sessions)
@@ -222,4 +228,3 @@ async def test_closing_the_transport_ends_what_is_left() -> None:
         await served.webrtc.close()
         assert call.ended.is_set()
         assert not served.whip.sessions
-

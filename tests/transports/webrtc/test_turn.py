@@ -23,8 +23,10 @@ def test_link_headers_name_each_server() -> None:
     headers = IceServers(URLS, user="ada", password="pw").link_headers("webrtc", 0)
     assert headers == [
         '<stun:stun.example.test>; rel="ice-server"',
-        '<turn:turn.example.test?transport=udp>; rel="ice-server"; username="ada"; credential="pw"; '
-        'credential-type="password"',
+        (
+            '<turn:turn.example.test?transport=udp>; rel="ice-server"; username="ada"; credential="pw"; '
+            'credential-type="password"'
+        ),
     ]
 
 

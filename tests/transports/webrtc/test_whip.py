@@ -69,21 +69,16 @@ async def test_offers_that_cannot_be_answered(served: Served, body: str, status:
     assert not served.whip.sessions
 
 
-async def test_an_endless_body_is_cut_off(served: Served) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
+async def test_a_body_of_unknown_length_is_read_up_to_the_limit(served: Served) -> None:
+    async def long() -> AsyncIterator[bytes]:
+        for _ in range(20):
             yield b"a=x\r\n" * 1000
 
-    sent = served.client.post(
-        f"{served.url}/webrtc", data=endless(), headers={"Content-Type": "application/sdp"}
-    )
-    try:
-        async with sent as response:
-            assert response.status == 413
-    except aiohttp.ClientConnectionError:
-        pass  # the server closed before the client looked
-    assert served.host.bad["webrtc", "too_long"] == 1
-    await asyncio.sleep(0.05)  # aiohttp lets go of the connection
+    async with served.client.post(
+        f"{served.url}/webrtc", data=long(), headers={"Content-Type": "application/sdp"}
+    ) as response:
+        assert response.status == 413
+        await problem(response)
 
 
 async def test_another_content_type_is_refused(served: Served) -> None:
@@ -306,7 +301,8 @@ async def test_the_configuration_for_pages() -> None:
         async with served.client.get(f"{served.url}/webrtc/config") as response:
             body = await response.json()
         assert body["agent"] == {
-            "name": "Desk", "languages": ["en-GB", "es-ES"], "language": "en-GB", "voices": {"en-GB": ["amy"]},
+            "name": "Desk", "languages": ["en-GB", "es-ES"], "language": "en-GB",
+            "voices": {"en-GB": ["amy"]},
         }  # fmt: skip
         assert (body["version"], body["token_required"]) == (1, True)
         assert body["iceServers"][1]["username"].endswith(":webrtc")
@@ -316,11 +312,12 @@ async def test_the_configuration_for_pages() -> None:
 
 
 async def test_behind_a_proxy_the_public_url_is_our_origin() -> None:
-    async with serving(public_url="https://voice.example.test", SECRET=SECRET) as served:
-        async with served.client.post(
-            f"{served.url}/webrtc/token", headers={"Origin": "https://voice.example.test"}
-        ) as response:
-            assert response.status == 201
+    ours = {"Origin": "https://voice.example.test"}
+    async with (
+        serving(public_url="https://voice.example.test", SECRET=SECRET) as served,
+        served.client.post(f"{served.url}/webrtc/token", headers=ours) as response,
+    ):
+        assert response.status == 201
 
 
 async def test_the_page_and_its_files(served: Served) -> None:
@@ -340,4 +337,3 @@ async def test_the_page_and_its_files(served: Served) -> None:
     for path in ("/page/nothing.js", "/page/%2e%2e%2ftransport.py", "/page/..%2fwhip.py"):
         async with served.client.get(served.url + path) as response:
             assert response.status == 404
-

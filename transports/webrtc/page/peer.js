@@ -36,6 +36,7 @@ export function until(target, name, test, ms) {
 /** Events: `message` (detail: text), `stream` (detail: MediaStream), `down` (detail: why), `up`. */
 export class Peer extends EventTarget {
   #pc;
+  #server;
   #channel;
   #whip;
   #audio;
@@ -48,6 +49,7 @@ export class Peer extends EventTarget {
 
   constructor(server, iceServers, track) {
     super();
+    this.#server = new URL(server);
     this.#whip = new WhipSession(server);
     this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#channel = this.#pc.createDataChannel(LABEL, { ordered: true });
@@ -99,6 +101,10 @@ export class Peer extends EventTarget {
 
   /** Send a message; false if the channel is not open or too far behind. */
   send(type, fields) {
+    return !this.#closed && this.#tell(type, fields);
+  }
+
+  #tell(type, fields) {
     if (this.#channel.readyState !== "open" || this.#channel.bufferedAmount > MAX_BACKLOG) return false;
     this.#channel.send(encode(type, fields));
     return true;
@@ -109,13 +115,17 @@ export class Peer extends EventTarget {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timer);
-    if (hangUp) {
-      // Whichever comes first ends the call: the message over a working channel, or the request.
-      this.send("hangup");
-      // The server may have ended the session already (404), or be out of reach: it will notice by itself.
-      this.#whip.end().catch((error) => console.info("parley: hang-up request:", error.message));
+    if (!hangUp) {
+      this.#pc.close();
+      return;
     }
-    this.#pc.close();
+    // From another origin the request needs a preflight, for which a page that is being left has no time.
+    if (this.#server.origin !== location.origin) this.#tell("hangup");
+    // The connection is closed after the request: otherwise the server notices that first, and the request
+    // finds no session. Where it is out of reach it notices by itself.
+    this.#whip.end()
+      .catch((error) => console.info("parley: hang-up request:", error.message))
+      .finally(() => this.#pc.close());
   }
 
   #listen() {

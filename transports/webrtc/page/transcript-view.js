@@ -6,6 +6,8 @@ import { splitHeard } from "./transcript.js";
 
 /** Within this distance of the end the list follows what is said, px. */
 const FOLLOW_PX = 80;
+/** What the agent says by itself answers nobody: there is no wait to show. */
+const UNASKED = new Set(["greeting", "reprompt", "goodbye"]);
 
 export class TranscriptView {
   #list;
@@ -60,7 +62,7 @@ export class TranscriptView {
     if (entry.who !== "agent") return;
     const times = { stages, client, providers, measuredMs, shown: this.#showLatency };
     this.#fill(known.times, known, "timesState", times, () => [
-      stages && this.#showLatency ? this.#waterfall(entry, known) : null,
+      stages && this.#showLatency && !UNASKED.has(entry.kind) ? this.#waterfall(entry, known) : null,
     ]);
   }
 
