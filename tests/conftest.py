@@ -2,12 +2,26 @@
 
 import asyncio
 import gc
+import inspect
 from collections.abc import AsyncIterator
 
 import pytest
 
 
-@pytest.fixture(autouse=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test that has an event loop is watched."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            item.fixturenames.insert(0, no_task_left_behind.__name__)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now is no test's garbage: collecting after each test need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
 async def no_task_left_behind() -> AsyncIterator[None]:
     """Fails a test that ends with tasks still running, or with a task whose exception nobody saw."""
     loop = asyncio.get_running_loop()

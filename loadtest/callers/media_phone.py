@@ -80,7 +80,9 @@ class MediaPhone(Phone):
         if played.queued_bytes:
             self.ear.hear(played.audio, now_ms)
         frame = self._next_frame(now_ms)
-        messages.append(self._far_end.media(self._encoder.encode(frame)))
+        payload = self._encoder.encode(frame)
+        if payload:  # a resampler keeps the first frame to itself
+            messages.append(self._far_end.media(payload))
         if self._keys and self._ticks >= self._next_key_tick:
             messages.append(self._far_end.dtmf(self._keys.popleft()))
             self._next_key_tick = self._ticks + DTMF_TICKS

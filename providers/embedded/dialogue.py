@@ -92,8 +92,8 @@ class Standing:
 class Follower:
     """Follows conversations through the agent file's dialogues.
 
-    What the last turns led to is remembered, so that a long conversation is not walked through again for each turn;
-    forgetting it costs time only.
+    What the last turns led to is remembered, so that a long conversation is not walked through again for each
+    turn; forgetting it costs time only.
     """
 
     def __init__(self, dialogues: Iterable[Dialogue], intents: Intents) -> None:

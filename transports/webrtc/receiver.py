@@ -19,8 +19,12 @@ HEARD_HZ = 16_000
 MAX_FILL_MS = 400.0
 """Longest stretch that is filled in at once: the interval of DTX updates (RFC 7587, 3.1.3)."""
 IDLE_SLACK_MS = 30.0
-"""Added to the longest wait before silence is made up for a stream that just stopped: a late tick of theirs
+"""Added to the longest wait before silence is made up for a stream that just stopped: a late beat of theirs
 and one of ours."""
+PAUSE_SLACK_MS = 5.0
+"""The same once a pause was announced (DTX) or has lasted: there is nothing left to wait for."""
+PAUSE_FRAMES = 3
+"""Made-up frames after which a stream that stopped without a word is taken to pause."""
 _WRAP = 2**32
 
 Hear = Callable[[bytes, float], None]
@@ -72,7 +76,8 @@ class Receiver:
             self._play(self.buffer.poll(now_ms), now_ms)
         if self._due_ms is None:
             return
-        patience_ms = IDLE_SLACK_MS if self._dtx else self.buffer.wait_ms + IDLE_SLACK_MS
+        paused = self._dtx or self._made_up >= PAUSE_FRAMES
+        patience_ms = PAUSE_SLACK_MS if paused else self.buffer.wait_ms + IDLE_SLACK_MS
         if now_ms < self._due_ms + patience_ms:
             return
         # By the clock, since ticks may come late. After a stall of our own, time is skipped instead.

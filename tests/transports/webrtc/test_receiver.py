@@ -117,6 +117,19 @@ def test_a_pause_by_dtx_lasts_as_long_here_as_there(packets: list[bytes]) -> Non
     ear.assert_continuous()
 
 
+def test_silence_in_a_pause_is_heard_when_it_happens(packets: list[bytes]) -> None:
+    """Ends of turns hang on it; the core counts frames that are 40 ms late."""
+    ear = Ear()
+    ear.packet(0, packets[0])
+    ear.now_ms += 20
+    ear.packet(1, b"\x08")
+    began_ms, before = ear.now_ms, len(ear.frames)
+    ear.wait(400)
+    for number, (_, at_ms) in enumerate(ear.frames[before:]):
+        assert at_ms == pytest.approx(40 + 20 * number)
+    assert len(ear.frames) - before >= (ear.now_ms - began_ms - 40) / 20
+
+
 def test_an_outage_is_not_heard_twice(packets: list[bytes]) -> None:
     ear = Ear()
     for number in range(20):
