@@ -9,15 +9,16 @@ together for the two kinds of line.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from agent import wording
 from agent.caller_turn import CallerTurn, ready
 from agent.errors import LineError
 from agent.events import Audience, CallerWords, CallListener, StateChanged, TurnLatency
+from agent.hearing import Hearing
 from agent.keys import Keys
-from agent.latency import Stage, TurnMarks
+from agent.latency import TurnMarks
 from agent.lines import CallInfo, Line
 from agent.mouth import Mouth
 from agent.patience import Patience
@@ -26,12 +27,11 @@ from agent.replies import Replies
 from agent.reply import Outcome, Reply
 from agent.scope import CallScope
 from agent.services import CallServices
+from agent.teardown import TEARDOWN_MS, tear_down
 from agent.turns.machine import Action, Event, State, TurnMachine
 
 logger = logging.getLogger(__name__)
 
-TEARDOWN_MS = 2_000
-"""Ceiling on taking a call down, whatever its parts do."""
 LOST_MS = 20_000.0
 """How long a call waits for its lost socket to come back: Twilio's failed action webhook comes after 1.2 s
 and gets 15 s to be answered."""
@@ -39,22 +39,6 @@ SENTENCE_MS = 400.0
 """Sound as long as this without words was something said that was not understood; shorter is a cough."""
 TRANSFER_S = 10.0
 """Bound on handing a caller over."""
-
-
-class Hearing(Protocol):
-    """The part of a call that hears, as the call needs it."""
-
-    def switch_language(self, language: str) -> None:
-        """Listen in another language."""
-
-    def long_turn(self) -> None:
-        """The caller's turn has lasted too long: complete it with what there is."""
-
-    def forget(self) -> None:
-        """The words so far are no turn of their own."""
-
-    async def close(self) -> None:
-        """The call is over."""
 
 
 class Call:
@@ -79,6 +63,7 @@ class Call:
         self._patience = Patience(agent.turns, agent.limits, self.scope, self)
         self._on_ended = on_ended
         self._audience = Audience(listener, self.scope)
+        self._last_words = False
         self._line: Line
         self._mouth: Mouth
         self._hearing: Hearing
@@ -107,13 +92,19 @@ class Call:
         self._mouth.hold()
         self.scope.after("lost", LOST_MS, lambda: self.end_soon("line_lost"))
 
-    def replace_line(self, line: Line) -> None:
-        """The call goes on over another socket. The mouth and the hearing are told by their owner."""
+    def replace_line(self, line: Line) -> bool:
+        """The call goes on over another socket. The mouth and the hearing are told by their owner.
+
+        False if the call is over: then the new socket is closed, now or by the teardown.
+        """
         old, self._line = self._line, line
-        self.scope.cancel_timer("lost")
-        if self.state is State.IDLE:
-            self._patience.rest()
         old.close()
+        if self.state is State.ENDED:
+            line.close()
+            return False
+        self.scope.cancel_timer("lost")
+        self._patience.go_on(self.state)
+        return True
 
     async def hung_up(self, cause: str) -> None:
         """The far end ended the call."""
@@ -122,12 +113,13 @@ class Call:
     async def end(self, cause: str) -> None:
         """Tear the call down: the one path, with a ceiling. Idempotent; every caller waits for the end."""
         if self.machine.handle(Event.END) is Action.STOP:
-            self.record.cause = cause
+            self.record.cause = self.record.cause or cause
             self.record.ended_unix_s = self.clock.unix_s()
             self.record.state = State.ENDED.value
             self.scope.run("last turn", lambda: self.replies.settle(interrupted=True))
             self._audience.tell(StateChanged(State.ENDED.value))
-            teardown = asyncio.create_task(self._teardown(), name="call teardown")
+            work = tear_down(self.record, self.scope, self._mouth, self._hearing)
+            teardown = asyncio.create_task(work, name="call teardown")
             teardown.add_done_callback(lambda _: self._torn_down())
         await asyncio.shield(self.done)
 
@@ -137,25 +129,14 @@ class Call:
 
     async def hang_up(self, cause: str) -> None:
         """End the call from our side."""
+        # The platform's word on its end may come before ours, and says less.
+        self.record.cause = self.record.cause or cause
         try:
             async with asyncio.timeout(TEARDOWN_MS / 1000):
                 await self._line.hang_up()
         except (LineError, TimeoutError) as error:
             logger.warning("call %s: hang-up failed: %s", self.record.call_id, error)
         await self.end(cause)
-
-    async def _teardown(self) -> None:
-        self.scope.stop_timers()
-        try:
-            async with asyncio.timeout(TEARDOWN_MS / 1000):
-                await self.scope.cancel_tasks()
-                self.scope.run("mouth", self._mouth.close)
-                await self._hearing.close()
-        except TimeoutError:
-            self.record.counters.ceilings += 1
-            logger.warning("call %s: teardown took over %d ms", self.record.call_id, TEARDOWN_MS)
-        except Exception:  # whatever a part does, the call's place must become free
-            logger.exception("call %s: teardown failed", self.record.call_id)
 
     def _torn_down(self) -> None:
         self.scope.run("line", self._line.close)
@@ -184,41 +165,49 @@ class Call:
 
     # --- what happened -----------------------------------------------------------------------------
 
+    def _caller(self, event: Event) -> Action:
+        """The caller did something. Nothing that he does stops the call's last words at its time limit."""
+        return Action.NONE if self._last_words else self.machine.handle(event)
+
     def voice(self) -> None:
         """The caller began to make a sound."""
-        self._do(self.machine.handle(Event.VOICE))
+        self._do(self._caller(Event.VOICE))
 
     def partial(self, text: str) -> None:
         """Words of the caller's turn so far."""
         self._audience.tell(CallerWords(text, final=False))
 
-    def barge(self, onset_ms: float) -> None:
-        """The caller interrupts, by sound."""
+    def barge(self, onset_ms: float | None) -> None:
+        """The caller interrupts, by sound that began at `onset_ms`, if that is known."""
         sounding = self.state is State.SPEAKING
-        action = self.machine.handle(Event.BARGE)
+        # Before there is a reply there is nothing to resume: the caller has simply not finished.
+        collecting = self.state is State.REPLYING and self.replies.current is None
+        action = self._caller(Event.WORDS if collecting else Event.BARGE)
         self._do(action)
         if action is Action.PAUSE and sounding:
             self.record.counters.barge_ins += 1
-            stop_ms = self.clock.now_ms() - onset_ms
-            if self.replies.current is not None:
-                self.replies.current.record.stages[Stage.BARGE_IN] = stop_ms
-            self.services.observer.barge_in(self.record, stop_ms)
+            if onset_ms is not None:
+                self.replies.stopped_in(self.clock.now_ms() - onset_ms)
 
     def words(self) -> None:
         """The caller interrupts, by words."""
-        self._do(self.machine.handle(Event.WORDS))
+        self._do(self._caller(Event.WORDS))
 
     def quiet(self) -> None:
-        """The sound was no words."""
-        self._do(self.machine.handle(Event.QUIET))
+        """The sound that began the turn, or stopped the agent, was no words."""
+        reply = self.replies.current
+        if self.state is State.YIELDED and reply is not None and not reply.record.answered:
+            self._do(self.machine.handle(Event.QUIET_EARLY))
+        elif self.state in (State.HEARING, State.YIELDED):
+            self._do(self.machine.handle(Event.QUIET))
 
     def complete(self, turn: CallerTurn) -> None:
         """The caller's turn is complete: answer it."""
-        action = self.machine.handle(Event.ENDPOINT)
+        action = self._caller(Event.ENDPOINT)
         if action is Action.REPLACE:
             self.replies.cancel()
         if action in (Action.REPLY, Action.REPLACE):
-            self._state_changed()
+            self._state_changed(anew=True)
             self.replies.run(self._answer(turn))
 
     def typed(self, text: str) -> None:
@@ -238,13 +227,16 @@ class Call:
         self._do(self.machine.handle(Event.SOUND))
         reply.record.answered = True
         reply.record.stages |= reply.marks.stages()
-        self.services.observer.turn_ended(self.record, reply.record)
+        self.scope.run("observer", lambda: self.services.observer.turn_ended(self.record, reply.record))
         stages = {stage.value: value_ms for stage, value_ms in reply.record.stages.items()}
         self._audience.tell(TurnLatency(reply.record.index, stages, reply.record.providers))
         self.replies.sounded()
 
     def heard_out(self, generation: int) -> None:
         """The reply was heard to its end."""
+        self.scope.run("end of a reply", lambda: self._heard_out(generation))
+
+    def _heard_out(self, generation: int) -> None:
         reply = self.replies.current
         if reply is None or generation != reply.generation or self.state is State.ENDED:
             return
@@ -259,11 +251,6 @@ class Call:
         kinds = self.record.bad_messages
         if kind in kinds or len(kinds) < 32:
             kinds[kind] = kinds.get(kind, 0) + 1
-
-    def interrupted(self) -> None:
-        """The platform itself stopped the agent."""
-        self.record.counters.barge_ins += 1
-        self.words()
 
     # --- speaking ----------------------------------------------------------------------------------
 
@@ -288,7 +275,7 @@ class Call:
         if not text:
             self._do(self.machine.handle(Event.QUIET))
             if turn.spoke_ms >= SENTENCE_MS and self.state is State.IDLE:
-                self.say(self._phrase("not_understood"), kind="not_understood")
+                self._patience.misheard()
             return
         self._audience.tell(CallerWords(text, final=True))
         self.record.counters.turns += 1
@@ -297,20 +284,19 @@ class Call:
         await self._finished(reply, reply.answer())
 
     async def _finished(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
-        """Run a reply; when it made no sound, nothing will tell that it is over."""
-        try:
-            await work
-        finally:
-            if not reply.record.answered and reply is self.replies.current and self.state is State.REPLYING:
-                self.record.counters.unanswered += 1
-        if not reply.record.answered and reply is self.replies.current:
+        """Run a reply; when it made no sound and has none to make, nothing else tells that it is over."""
+        await work
+        if reply is self.replies.current and not reply.record.answered and not self._mouth.waiting:
+            self.record.counters.unanswered += 1
             self.heard_out(reply.generation)
 
     def _follow(self, outcome: Outcome) -> None:
         """After a reply was heard: what it wanted to happen next."""
         if outcome.hang_up:
-            self.scope.spawn(self.hang_up("agent_hung_up"), name="hang up")
+            self.scope.spawn(self.hang_up(outcome.cause), name="hang up")
         elif outcome.transfer_to is not None:
+            # A caller who is being handed over waits in silence.
+            self.scope.cancel_timer("idle")
             self.scope.spawn(self._transfer(outcome.transfer_to), name="transfer")
 
     async def _transfer(self, target: str) -> None:
@@ -319,7 +305,8 @@ class Call:
                 await self._line.transfer(target)
         except (LineError, TimeoutError) as error:
             logger.warning("call %s: transfer failed: %s", self.record.call_id, error)
-            self.say(self._phrase("apology"), kind="apology")
+            if not self.say(self._phrase("apology"), kind="apology"):
+                logger.info("call %s: the caller is speaking: no apology", self.record.call_id)
             return
         await self.end("transferred")
 
@@ -327,38 +314,33 @@ class Call:
 
     def _do(self, action: Action) -> None:
         match action:
-            case Action.NONE:
-                self._show_state()
-                return
             case Action.PAUSE:
                 self._mouth.pause()
             case Action.RESUME:
-                self.record.counters.false_interruptions += 1
-                self.record.counters.resumes += 1
+                if self.state is State.SPEAKING:
+                    self.record.counters.false_interruptions += 1
+                    self.record.counters.resumes += 1
                 self._mouth.resume()
             case Action.CANCEL:
                 self.replies.cancel()
             case Action.DISMISS | Action.REST:
                 self._patience.rest()
-            case _:
-                pass
         self._state_changed()
 
-    def _state_changed(self) -> None:
-        self._show_state()
-        self._patience.state(self.state)
-
-    def _show_state(self) -> None:
-        state = self.state.value
-        if state != self.record.state:
-            self.record.state = state
-            self._audience.tell(StateChanged(state))
+    def _state_changed(self, *, anew: bool = False) -> None:
+        """Show the state, and begin its ceiling, if it is another one (or the same one again)."""
+        changed = self.state.value != self.record.state
+        if changed or anew:
+            self._patience.state(self.state)
+        if changed:
+            self.record.state = self.state.value
+            self._audience.tell(StateChanged(self.record.state))
 
     # --- keys, silence, limits ---------------------------------------------------------------------
 
     def _key_interrupts(self) -> None:
         speaking = self.state in (State.SPEAKING, State.YIELDED, State.REPLYING)
-        self._do(self.machine.handle(Event.WORDS if speaking else Event.VOICE))
+        self._do(self._caller(Event.WORDS if speaking else Event.VOICE))
 
     def _keyed(self, digits: str, pressed_ms: float, closed: bool) -> None:
         self._hearing.forget()
@@ -370,9 +352,13 @@ class Call:
         self.record.counters.reprompts += 1
         self.say(self._phrase("reprompt"), kind="reprompt")
 
+    def not_understood(self) -> None:
+        """See `agent.patience.PatienceListener`."""
+        self.say(self._phrase("not_understood"), kind="not_understood")
+
     def give_up(self) -> None:
         """See `agent.patience.PatienceListener`."""
-        self.say(self._phrase("silence_goodbye"), kind="goodbye", then=Outcome(hang_up=True))
+        self._goodbye("silence_goodbye", "silence")
 
     def stuck(self) -> None:
         """See `agent.patience.PatienceListener`."""
@@ -381,21 +367,32 @@ class Call:
             case State.HEARING:
                 self._hearing.long_turn()
             case State.YIELDED:
+                self._hearing.ignore()
                 self.quiet()
-            case State.REPLYING | State.SPEAKING:
-                self.replies.cancel()
-                self._do(self.machine.handle(Event.DONE))
-            case _:
-                pass
+            case State.REPLYING:
+                kind = self.replies.current.record.kind if self.replies.current else "speech"
+                self._drop_reply()
+                self.record.counters.unanswered += 1
+                # Once: if it was the speech that got stuck, the apology gets stuck as well.
+                if kind != "apology":
+                    self.say(self._phrase("apology"), kind="apology")
+            case State.SPEAKING:
+                self._drop_reply()
 
     def time_is_up(self) -> None:
         """See `agent.patience.PatienceListener`."""
-        self.replies.cancel()
-        self._do(self.machine.handle(Event.DONE))
-        if self.state is State.HEARING:
-            self._do(self.machine.handle(Event.QUIET))
-        self.say(self._phrase("time_goodbye"), kind="goodbye", then=Outcome(hang_up=True))
+        self._drop_reply()
+        self.quiet()
+        self._last_words = True
+        self._goodbye("time_goodbye", "time_limit")
 
     def out_of_time(self) -> None:
         """See `agent.patience.PatienceListener`."""
         self.scope.spawn(self.hang_up("time_limit"), name="hang up")
+
+    def _drop_reply(self) -> None:
+        self.replies.cancel()
+        self._do(self.machine.handle(Event.DONE))
+
+    def _goodbye(self, phrase: str, cause: str) -> None:
+        self.say(self._phrase(phrase), kind="goodbye", then=Outcome(hang_up=True, cause=cause))

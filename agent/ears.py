@@ -174,7 +174,8 @@ class Ears:
         elif (
             self._turns.barge_in
             and self._gate.voiced_ms >= self._turns.barge_in_ms
-            and not (state is State.SPEAKING and self._is_ours(at_ms))
+            # Also before a reply sounds: the echo of what was cut for it may still come.
+            and not self._is_ours(at_ms)
         ):
             if state is State.SPEAKING:
                 self._begin_turn()

@@ -11,10 +11,15 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Names of the figures, as metrics and the latency table show them. All milliseconds."""
+    """Names of the figures, as metrics and the latency table show them. All milliseconds.
 
-    RESPONSE = "response"
-    """Last voiced sample in, to first audible sample of the reply handed to the socket."""
+    `agent.metrics.names` has each one's code (L1 to L9, B1 to B4), definition and target.
+    """
+
+    # The caller's wait, from mouth to ear. What only the caller's device can know is absent unless it reports.
+    CAPTURE = "capture"
+    CLIENT_PROCESSING = "client_processing"
+    UPLINK = "uplink"
     ENDPOINTING = "endpointing"
     """Last voiced sample in, to the decision that the turn is over: a wait we choose."""
     STT_FINAL = "stt_final"
@@ -25,10 +30,34 @@ class Stage(StrEnum):
     """The model asked, to the end of its first sentence: what speech has to wait for."""
     TTS_FIRST_AUDIO = "tts_first_audio"
     """The first sentence asked of speech synthesis, to its first audio."""
+    DOWNLINK = "downlink"
+    RENDERING = "rendering"
+    OUTPUT = "output"
+
+    RESPONSE = "response"
+    """Last voiced sample in, to first audible sample of the reply handed to the socket."""
     ADDED = "added"
     """Response minus endpointing, STT, first sentence and first audio: the server's own share."""
+    END_TO_END = "end_to_end"
+    """Response and whatever is known of the way to and from it."""
+    OUR_PART = "our_part"
+    PROVIDER_PART = "provider_part"
+    CARRIER_PART = "carrier_part"
+    CLIENT_PART = "client_part"
+
     BARGE_IN = "barge_in"
     """First voiced sample of an interruption, to the agent's audio stopped (`clear` written)."""
+    INTERRUPTION_DETECTION = "interruption_detection"
+    PLAYBACK_STOP = "playback_stop"
+    SERVER_CANCEL = "server_cancel"
+    BUFFER_FLUSH = "buffer_flush"
+
+    ARRIVAL_JITTER = "arrival_jitter"
+    """Interarrival jitter of the caller's audio when the turn ended (RFC 3550, section 6.4.1)."""
+
+
+PROVIDER_WAITS = (Stage.STT_FINAL, Stage.LLM_FIRST_SENTENCE, Stage.TTS_FIRST_AUDIO)
+"""What a reply waits for one after the other; the first token is part of the first sentence."""
 
 
 @dataclass(slots=True)
@@ -44,6 +73,8 @@ class TurnMarks:
     tts_asked_ms: float | None = None
     tts_first_audio_ms: float | None = None
     first_audio_out_ms: float | None = None
+    jitter_ms: float | None = None
+    """Of the caller's audio (`AudioClock.jitter_ms`) at the end of the turn."""
 
     def stages(self) -> dict[Stage, float]:
         """The stages that can be told from the marks there are. Nothing is guessed.
@@ -60,16 +91,20 @@ class TurnMarks:
         _span(found, Stage.TTS_FIRST_AUDIO, self.tts_asked_ms, self.tts_first_audio_ms)
         _span(found, Stage.RESPONSE, begin, self.first_audio_out_ms)
         if Stage.RESPONSE in found:
-            waits = (Stage.ENDPOINTING, Stage.STT_FINAL, Stage.LLM_FIRST_SENTENCE, Stage.TTS_FIRST_AUDIO)
-            found[Stage.ADDED] = max(
-                found[Stage.RESPONSE] - sum(found.get(stage, 0.0) for stage in waits), 0.0
-            )
+            waits_ms = sum(found.get(stage, 0.0) for stage in (Stage.ENDPOINTING, *PROVIDER_WAITS))
+            found[Stage.ADDED] = max(found[Stage.RESPONSE] - waits_ms, 0.0)
+        if self.jitter_ms is not None:
+            found[Stage.ARRIVAL_JITTER] = self.jitter_ms
         return found
 
 
 def _span(found: dict[Stage, float], stage: Stage, begin: float | None, end: float | None) -> None:
     if begin is not None and end is not None:
         found[stage] = end - begin
+
+
+_JITTER_GAIN = 1 / 16
+"""RFC 3550, 6.4.1: a good ratio of noise reduction to speed of convergence."""
 
 
 class AudioClock:
@@ -82,7 +117,7 @@ class AudioClock:
     A stream time that goes back by more than packets overtake each other is a stream that began anew.
     """
 
-    __slots__ = ("_offset_ms", "_seen_ms", "_stream_ms")
+    __slots__ = ("_offset_ms", "_seen_ms", "_stream_ms", "jitter_ms")
 
     DRIFT_PER_MS = 1e-4
     RESTART_MS = 500.0
@@ -92,6 +127,8 @@ class AudioClock:
         self._offset_ms: float | None = None
         self._seen_ms = 0.0
         self._stream_ms = 0.0
+        self.jitter_ms = 0.0
+        """How unevenly the audio arrives, smoothed as RFC 3550 (6.4.1, A.8) says."""
 
     def arrived(self, stream_ms: float, now_ms: float) -> float:
         """Audio of stream time `stream_ms` was read at `now_ms`: when it reached this machine."""
@@ -102,6 +139,11 @@ class AudioClock:
         else:
             known_ms += (now_ms - self._seen_ms) * self.DRIFT_PER_MS
             self._offset_ms = min(known_ms, offset_ms)
+            # The change of transit time is what the interval between two arrivals is off by.
+            change_ms = offset_ms - (self._seen_ms - self._stream_ms)
+            self.jitter_ms += (
+                (change_ms if change_ms >= 0.0 else -change_ms) - self.jitter_ms
+            ) * _JITTER_GAIN
         self._seen_ms = now_ms
         self._stream_ms = stream_ms
         return stream_ms + self._offset_ms
@@ -139,6 +181,10 @@ class CallCounters:
     bad_messages: int = 0
     ceilings: int = 0
     """A state that lasted too long and was ended."""
+    reconnects: int = 0
+    """A lost socket was replaced and the call went on."""
+    gap_ms: float = 0.0
+    """Silence that underruns put into the agent's speech."""
 
     def add(self, other: "CallCounters") -> None:
         """Sum `other` into this one: totals of ended calls."""

@@ -244,8 +244,13 @@ class TextLedger:
         return self.heard(now_ms)
 
     def cut(self, now_ms: float) -> str:
-        """The line is gone, and what it had not spoken yet with it. Returns that, to be said again."""
-        offset = whole_words(self._said, self._offset(now_ms))
+        """What was not spoken yet is lost. Returns that, to be said again."""
+        if self._heard is None:
+            offset = whole_words(self._said, self._offset(now_ms))
+        else:
+            # The platform said where it was interrupted.
+            offset = self._said.index(self._heard) + len(self._heard)
+            self._heard = None
         rest = self._said[offset:].lstrip()
         self._said = self._said[: len(self._said) - len(rest)]
         self._played_to = self._quiet_to = len(self._said)

@@ -9,6 +9,7 @@ from agent.events import CallListener
 from agent.latency import TurnMarks
 from agent.lines import MediaLine
 from agent.mouth import MediaMouth
+from agent.scope import CallBeat
 from agent.services import CallServices
 from agent.turns.expectation import Expectation
 from agent.turns.machine import State
@@ -27,9 +28,8 @@ class MediaConversation:
         agent = services.agent
         self.call = Call(line.info, services, on_ended, listener)
         counters = self.call.record.counters
-        self.mouth = MediaMouth(
-            line, services.tts, agent.voices, services.ticker, services.clock, counters, self.call
-        )
+        beat = CallBeat(services.ticker, self.call.scope)
+        self.mouth = MediaMouth(line, services.tts, agent.voices, beat, services.clock, counters, self.call)
         self.ears = Ears(
             line, services.stt, agent.turns, services.endpointer, self.mouth.echo, self.call.scope, counters,
             self,
@@ -47,9 +47,9 @@ class MediaConversation:
 
     def replace_line(self, line: MediaLine) -> None:
         """The socket was replaced."""
-        self.call.replace_line(line)
-        self.mouth.replace_line(line)
-        self.ears.replace_line(line)
+        if self.call.replace_line(line):
+            self.mouth.replace_line(line)
+            self.ears.replace_line(line)
 
     # --- for the transport -------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ class MediaConversation:
         self.call.typed(text)
 
     def switch_language(self, language: str) -> None:
-        """See `agent.lines.LineCall` and `agent.call.Hearing`."""
+        """See `agent.lines.LineCall` and `agent.hearing.Hearing`."""
         if language == self.call.language:
             self._listen(language)
         else:
@@ -140,14 +140,19 @@ class MediaConversation:
     # --- for the call ------------------------------------------------------------------------------
 
     def long_turn(self) -> None:
-        """See `agent.call.Hearing`."""
+        """See `agent.hearing.Hearing`."""
         self.ears.ignore_voice()
         self.endpoint(self.call.clock.now_ms())
 
+    def ignore(self) -> None:
+        """See `agent.hearing.Hearing`."""
+        self.ears.ignore_voice()
+        self.ears.taken()
+
     def forget(self) -> None:
-        """See `agent.call.Hearing`."""
+        """See `agent.hearing.Hearing`."""
         self.ears.taken()
 
     async def close(self) -> None:
-        """See `agent.call.Hearing`."""
+        """See `agent.hearing.Hearing`."""
         await self.ears.recognition.close()

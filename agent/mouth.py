@@ -1,4 +1,4 @@
-"""How a reply gets to a caller's ear: text in, speech (or, on text lines, text) out.
+"""How a reply gets to a caller's ear: text in, speech out (`agent.text_mouth`: text out).
 
 A mouth serves one call and speaks one utterance at a time. `write` and `end` are plain calls, made while the
 model generates; `speak` is the reply's second coroutine, which synthesises sentence by sentence and stays a
@@ -14,16 +14,15 @@ from agent.audio.codec import Decoder, make_decoder
 from agent.audio.convert import Converter, make_converter
 from agent.audio.formats import Encoding
 from agent.chains import TTSChain
-from agent.clock import Clock, Timer
+from agent.clock import Clock
 from agent.errors import ProviderError
 from agent.latency import CallCounters, TurnMarks
-from agent.ledger import Heard, TextLedger
-from agent.lines import MediaLine, TextLine
-from agent.playout import Playout
+from agent.ledger import Heard
+from agent.lines import MediaLine
+from agent.playout import Beat, Playout
 from agent.providers import SpeechRequest
 from agent.records import TurnRecord
 from agent.sentences import SentenceSplitter
-from agent.ticker import Ticker
 from agent.turns.echo import EchoGuard
 
 AHEAD_MS = 5_000.0
@@ -62,6 +61,10 @@ class Mouth(Protocol):
     async def speak(self) -> None:
         """Carry the text to the line until it is all handed over. Raises `ProviderError`."""
 
+    @property
+    def waiting(self) -> bool:
+        """Something of the utterance waits to be handed to the line."""
+
     def pause(self) -> None:
         """Silence now; keep what was not heard."""
 
@@ -89,7 +92,7 @@ class MediaMouth:
         line: MediaLine,
         tts: TTSChain,
         voices: dict[str, Voice],
-        ticker: Ticker,
+        ticker: Beat,
         clock: Clock,
         counters: CallCounters,
         listener: MouthListener,
@@ -105,7 +108,8 @@ class MediaMouth:
         self._wake = asyncio.Event()
         self._ended = True
         self._failed = False
-        self._held = False
+        self._held = False  # the line is gone
+        self._resumes = False  # ... and what waits goes on when there is another
         self._chars = 0
         self._language = ""
         self._marks = TurnMarks()
@@ -133,7 +137,8 @@ class MediaMouth:
         self._marks = marks
         self._record = record
         if self._held:
-            self.pause()
+            self._resumes = True
+            self._playout.pause(self._clock.now_ms())
 
     def switch_language(self, language: str) -> None:
         rest = self._splitter.flush()
@@ -178,14 +183,22 @@ class MediaMouth:
             await self._room()
         self._playout.finish(generation, self._clock.now_ms())
 
+    @property
+    def waiting(self) -> bool:
+        return self._playout.waiting
+
     def pause(self) -> None:
         now_ms = self._clock.now_ms()
+        self._resumes = False
         self._playout.pause(now_ms)
         if self.echo is not None:
             self.echo.cleared(now_ms)
 
     def resume(self) -> None:
-        self._playout.resume(self._clock.now_ms())
+        if self._held:
+            self._resumes = True
+        else:
+            self._playout.resume(self._clock.now_ms())
 
     def cancel(self) -> Heard:
         now_ms = self._clock.now_ms()
@@ -203,9 +216,10 @@ class MediaMouth:
         return heard
 
     def hold(self) -> None:
-        if not self._playout.paused:
-            self._held = True
+        if not self._held:
+            resumes = not self._playout.paused
             self.pause()
+            self._held, self._resumes = True, resumes
 
     def marked(self, name: str) -> None:
         """A mark came back from the line."""
@@ -218,7 +232,8 @@ class MediaMouth:
         self._playout.replace_line(line, self._clock.now_ms())
         if self._held:
             self._held = False
-            self.resume()
+            if self._resumes:
+                self.resume()
 
     def close(self) -> None:
         self._playout.close()
@@ -280,136 +295,3 @@ class MediaMouth:
 
     def _drained(self) -> None:
         self._listener.heard_out(self.generation)
-
-
-class TextMouth:
-    """Speaks over a text line: the platform makes the sound, so text goes out as it is generated."""
-
-    END_SLACK_MS = 1_000.0
-    """Added to the estimate of when a platform that reports nothing has finished (Twilio sheet, 6.1)."""
-
-    def __init__(self, line: TextLine, clock: Clock, listener: MouthListener) -> None:
-        self.ledger = TextLedger()
-        self.generation = 0
-        self._line = line
-        self._clock = clock
-        self._listener = listener
-        self._marks = TurnMarks()
-        self._language = ""
-        self._ended = True
-        self._sounded = True
-        self._chars = 0
-        self._finished: Timer | None = None
-        self._open = False  # an utterance is being spoken
-        self._held: str | None = None  # what waits for another line
-
-    def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
-        self._stop_waiting()
-        self.generation = generation
-        self._language = language
-        self._marks = marks
-        self._ended = self._sounded = False
-        self._chars = 0
-        self.ledger.begin()
-        self._open = True
-        if self._held is not None:
-            self._held = ""
-
-    def switch_language(self, language: str) -> None:
-        self._language = language
-
-    def greeted(self, text: str) -> None:
-        """The platform speaks `text` by itself: account for it without sending it."""
-        self.ledger.said(text, self._clock.now_ms())
-        self._sounded = True
-        self._listener.sound(self.generation)
-
-    def write(self, text: str) -> None:
-        if self._ended or not text or self._chars > MAX_UTTERANCE_CHARS:
-            return
-        self._chars += len(text)
-        if self._held is not None:
-            self._held += text
-        else:
-            self._say(text)
-
-    def _say(self, text: str) -> None:
-        now_ms = self._clock.now_ms()
-        self._line.say(text, last=False, language=self._language)
-        self.ledger.said(text, now_ms)
-        if not self._sounded:
-            self._sounded = True
-            self._marks.first_audio_out_ms = now_ms
-            self._listener.sound(self.generation)
-
-    def end(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self._held is None:
-            self._close_utterance()
-
-    def _close_utterance(self) -> None:
-        if self._chars:
-            self._line.say("", last=True, language=self._language)
-        self._await_end()
-
-    async def speak(self) -> None:
-        """Text was handed over as it was written."""
-
-    def pause(self) -> None:
-        """The platform has stopped by itself, and cannot resume."""
-
-    def resume(self) -> None:
-        """As `pause`."""
-
-    def hold(self) -> None:
-        if self._held is None:
-            self._stop_waiting()
-            self._held = self.ledger.cut(self._clock.now_ms()) if self._open else ""
-
-    def cancel(self) -> Heard:
-        self._stop_waiting()
-        self._ended = True
-        self._open = False
-        if self._held:
-            self._held = ""
-        heard = self.ledger.stop(self._clock.now_ms())
-        self.generation += 1
-        return heard
-
-    def heard(self) -> Heard:
-        return self.ledger.heard(self._clock.now_ms())
-
-    def spoke(self) -> None:
-        """The platform reports that it has stopped speaking."""
-        if self._ended and self._finished is not None and self.heard().complete:
-            self._end_heard()
-
-    def replace_line(self, line: TextLine) -> None:
-        """Go on over another socket. What was queued on the old one is lost with it, and said again."""
-        self._line = line
-        held, self._held = self._held, None
-        if held:
-            self._say(held)
-        if held is not None and self._open and self._ended:
-            self._close_utterance()
-
-    def close(self) -> None:
-        self._stop_waiting()
-
-    def _await_end(self) -> None:
-        left_ms = self.ledger.remaining_ms(self._clock.now_ms()) + self.END_SLACK_MS
-        if not self._chars and not self._sounded:
-            left_ms = 0.0
-        self._finished = self._clock.call_later(left_ms, self._end_heard)
-
-    def _end_heard(self) -> None:
-        self._stop_waiting()
-        self._open = False
-        self._listener.heard_out(self.generation)
-
-    def _stop_waiting(self) -> None:
-        if self._finished is not None:
-            self._finished.cancel()
-            self._finished = None

@@ -14,6 +14,8 @@ REPLYING_MS = 30_000.0
 """Ceiling on a reply without a sound: the providers' own bounds, twice over."""
 YIELDED_MS = 6_000.0
 """Ceiling on a sound without words while the agent waits: hold music, a siren."""
+MAX_MISHEARD = 5
+"""Turns without a word in a row, each as long as a sentence: by then it is a television, not a caller."""
 GOODBYE_MS = 15_000.0
 """Ceiling on the goodbye at the time limit."""
 
@@ -24,8 +26,11 @@ class PatienceListener(Protocol):
     def reprompt(self) -> None:
         """The caller has been silent: ask again."""
 
+    def not_understood(self) -> None:
+        """What the caller said was not understood: tell him."""
+
     def give_up(self) -> None:
-        """The caller stays silent: say goodbye and hang up."""
+        """The caller stays silent, or says nothing that is a word: say goodbye and hang up."""
 
     def stuck(self) -> None:
         """The state has lasted too long: leave it the way that keeps the call going."""
@@ -53,6 +58,8 @@ class Patience:
             State.YIELDED: YIELDED_MS,
         }
         self._reprompts = 0
+        self._misheard = 0
+        self._holding = False
 
     def begin(self) -> None:
         """The call is on."""
@@ -63,22 +70,40 @@ class Patience:
         if state is not State.IDLE:
             self._scope.cancel_timer("idle")
         ceiling_ms = self._ceilings_ms.get(state)
-        if ceiling_ms is None:
+        if ceiling_ms is None or self._holding:
             self._scope.cancel_timer("ceiling")
         else:
             self._scope.after("ceiling", ceiling_ms, self._call.stuck)
 
     def rest(self) -> None:
         """Nobody has anything to say: wait for the caller."""
-        self._scope.after("idle", self._reprompt_ms, self._silent)
+        if not self._holding:
+            self._scope.after("idle", self._reprompt_ms, self._silent)
 
     def hold(self) -> None:
-        """The line is gone: the caller's silence is not his."""
+        """The line is gone: the caller's silence is not his, and a reply that is held is not stuck."""
+        self._holding = True
         self._scope.cancel_timer("idle")
+        self._scope.cancel_timer("ceiling")
+
+    def go_on(self, state: State) -> None:
+        """There is a line again: the present state begins anew."""
+        self._holding = False
+        self.state(state)
+        if state is State.IDLE:
+            self.rest()
 
     def answered(self) -> None:
         """The caller said something: the reprompts begin anew."""
-        self._reprompts = 0
+        self._reprompts = self._misheard = 0
+
+    def misheard(self) -> None:
+        """The caller made a sound as long as a sentence, and no word of it was understood."""
+        if self._misheard < MAX_MISHEARD:
+            self._misheard += 1
+            self._call.not_understood()
+        else:
+            self._call.give_up()
 
     def _silent(self) -> None:
         if self._reprompts < self._max_reprompts:

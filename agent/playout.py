@@ -11,6 +11,7 @@ before the socket.
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from agent.audio.codec import make_encoder
 from agent.audio.convert import make_converter
@@ -20,7 +21,7 @@ from agent.latency import CallCounters
 from agent.ledger import AudioLedger, Heard
 from agent.lines import MediaLine
 from agent.providers import WordTime
-from agent.ticker import Ticker
+from agent.ticker import Tick
 
 MESSAGE_MS = 100.0
 """Audio per message once a reply is under way: a fifth of the messages that single frames would need, and
@@ -36,13 +37,23 @@ KEEP_BEHIND_MS = 2_000.0
 """Audio kept after it was sent, to resume from: more than any lead plus the longest word."""
 
 
+class Beat(Protocol):
+    """What calls back every 20 ms: `agent.ticker.Ticker`, or a call's own way to it."""
+
+    def add(self, tick: Tick) -> None:
+        """Call `tick` from now on. Adding twice does no harm."""
+
+    def remove(self, tick: Tick) -> None:
+        """Stop calling `tick`. Unknown ones are ignored."""
+
+
 class Playout:
     """One call's outgoing audio. Synchronous; time comes in as an argument."""
 
     def __init__(
         self,
         line: MediaLine,
-        ticker: Ticker,
+        ticker: Beat,
         counters: CallCounters,
         on_sent: Callable[[bytes, float], None],
         on_drained: Callable[[], None],
@@ -119,6 +130,11 @@ class Playout:
         return not self._drained
 
     @property
+    def waiting(self) -> bool:
+        """There is audio that was not handed to the line yet."""
+        return self._next < self._audio.end
+
+    @property
     def paused(self) -> bool:
         """Silent, with something that could go on."""
         return self._paused
@@ -181,7 +197,8 @@ class Playout:
             self.resume(now_ms)
 
     def close(self) -> None:
-        """Leave the ticker."""
+        """Leave the ticker for good: what a reply that cannot be stopped still writes is stale."""
+        self.generation += 1
         self._ticker.remove(self.tick)
 
     # --- the clock's side --------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What is kept of a call for people to look at: who said what, when, and how long each part took."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.latency import CallCounters, Stage
@@ -27,6 +28,22 @@ class TurnRecord:
     providers: dict[str, str] = field(default_factory=dict)
     """Which provider served `stt`, `llm`, `tts`."""
     tools: list[str] = field(default_factory=list)
+    cache: str = ""
+    """What the response cache did: `hit`, `miss`, …; empty where it was not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReport:
+    """What the caller's device last told about its own part. None or absent: it did not say."""
+
+    at_ms: float
+    """Monotonic time of its arrival: an old report says nothing about a new turn."""
+    stages: Mapping[Stage, float] = field(default_factory=dict)
+    """Milliseconds of capture (L1), processing (L2), rendering (L8), output (L9)."""
+    rtt_ms: float | None = None
+    jitter_ms: float | None = None
+    loss: float | None = None
+    """Share of packets lost on the way to the caller since the report before, 0 to 1."""
 
 
 @dataclass(slots=True)
@@ -46,6 +63,7 @@ class CallRecord:
     counters: CallCounters = field(default_factory=CallCounters)
     bad_messages: dict[str, int] = field(default_factory=dict)
     """By kind."""
+    client: ClientReport | None = None
 
 
 class CallObserver:
@@ -56,6 +74,17 @@ class CallObserver:
 
     def barge_in(self, call: CallRecord, stop_ms: float) -> None:
         """The agent was stopped `stop_ms` after the first voiced sample of an interruption."""
+
+    def record_stage(self, call: CallRecord, stage: Stage, value_ms: float) -> None:
+        """A figure of its own, outside any turn's marks: the parts of a barge-in (B1 to B4)."""
+
+    def record_client(self, call: CallRecord, turn: int | None, metrics: Mapping[str, float]) -> None:
+        """The caller's device reports its own figures, at most once a second.
+
+        `metrics` as in the page's `client` message: `l1_capture_ms`, `l2_processing_ms`, `l8_rendering_ms`,
+        `l9_output_ms`, `rtt_ms`, `jitter_ms`, and `lost` and `received` packets of the last interval; others
+        are ignored, and so are values that cannot be. `turn`: the turn's index, where the page says.
+        """
 
     def call_ended(self, call: CallRecord) -> None:
         """The call is over; its record will not change any more."""

@@ -10,7 +10,7 @@ from typing import Any
 from agent.caller_turn import CallerTurn
 from agent.events import AgentHeard, Audience
 from agent.history import History
-from agent.latency import TurnMarks
+from agent.latency import Stage, TurnMarks
 from agent.mouth import Mouth
 from agent.records import CallRecord, TurnRecord
 from agent.reply import Reply, ReplyParts, Speaker
@@ -36,6 +36,7 @@ class Replies:
     ) -> None:
         self.current: Reply | None = None
         """The reply that is being made or heard."""
+        self._last: Reply | None = None
         self.history = History()
         self._services = services
         self._record = record
@@ -97,10 +98,25 @@ class Replies:
         self.history.settle(reply.turn, text, interrupted=interrupted)
         reply.record.agent = text
         reply.record.interrupted = interrupted
+        self._last = reply
         self._said = text
         self._expectation = None
         self._scope.cancel_timer("heard")
         self._tell_heard(reply, text, done=True)
+
+    def stopped_in(self, stop_ms: float) -> None:
+        """The caller's voice stopped the current reply `stop_ms` after its first voiced sample."""
+        if self.current is not None:
+            self.current.record.stages[Stage.BARGE_IN] = stop_ms
+        self._scope.run("observer", lambda: self._services.observer.barge_in(self._record, stop_ms))
+
+    def cut_afterwards(self, text: str) -> None:
+        """The last reply, taken for heard to its end, was cut where `text` ends."""
+        if self.current is None and self._last is not None:
+            self._last.record.agent, self._last.record.interrupted = text, True
+            self.history.settle(self._last.turn, text, interrupted=True)
+            self._said = text
+            self._expectation = None
 
     def sounded(self) -> None:
         """The current reply can be heard: tell how far, now and then."""
@@ -110,10 +126,14 @@ class Replies:
     @property
     def expectation(self) -> Expectation:
         """What the agent asked for last."""
-        if self._expectation is None:
-            said = self.recently_said()
-            self._expectation = self._services.expectations.of(said) if said else ANYTHING
-        return self._expectation
+        if self._expectation is not None:
+            return self._expectation
+        said = self.recently_said()
+        expectation = self._services.expectations.of(said) if said else ANYTHING
+        if self.current is None:
+            # What is still being generated may end in another question.
+            self._expectation = expectation
+        return expectation
 
     def recently_said(self) -> str:
         """The agent's last words: heard or being heard."""

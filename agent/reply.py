@@ -39,6 +39,8 @@ class Outcome:
     """What the call has to do once the reply was heard."""
 
     hang_up: bool = False
+    cause: str = "agent_hung_up"
+    """Of hanging up, for the record."""
     transfer_to: str | None = None
     apologised: bool = False
 

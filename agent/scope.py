@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.clock import Clock, Timer
+from agent.ticker import Tick, Ticker
 
 logger = logging.getLogger(__name__)
 
@@ -71,3 +72,32 @@ class CallScope:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("call %s: %s failed", self._call_id, task.get_name(), exc_info=error)
             self._on_fault()
+
+
+class CallBeat:
+    """One call's way to the process's ticker: a tick that raises is a fault of this call, which then ends.
+
+    The ticker itself would only stop calling it, and leave a call that is on but cannot be heard.
+    """
+
+    def __init__(self, ticker: Ticker, scope: CallScope) -> None:
+        self._ticker = ticker
+        self._scope = scope
+        self._guarded: dict[Tick, Tick] = {}
+
+    def add(self, tick: Tick) -> None:
+        """See `agent.ticker.Ticker.add`."""
+        guarded = self._guarded.get(tick)
+        if guarded is None:
+
+            def guarded(now_ms: float) -> None:
+                self._scope.run("playout", lambda: tick(now_ms))
+
+            self._guarded[tick] = guarded
+        self._ticker.add(guarded)
+
+    def remove(self, tick: Tick) -> None:
+        """See `agent.ticker.Ticker.remove`."""
+        guarded = self._guarded.get(tick)
+        if guarded is not None:
+            self._ticker.remove(guarded)

@@ -6,6 +6,7 @@ import itertools
 import logging
 import signal
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from agent.registry import Registry
 from agent.services import CallServices
 from agent.settings import Settings
 from agent.side import Side
+from agent.stall import StallWatch
 from agent.ticker import Ticker
 from agent.tools import ToolRunner
 from agent.turns.endpointing import Endpointer
@@ -50,11 +52,15 @@ class Server:
         admission = Admission(settings.max_calls, settings.max_loop_lag_ms, self.lag)
         self._admission = admission
         self._tickets = TicketOffice(admission, self.clock)
-        book = LatencyBook(agent.languages)
+        book = LatencyBook(agent.languages, self.clock)
         self._services = self._make_services(book)
         self.calls = Registry(self._services, admission, self._tickets)
-        metrics = Metrics(book, self.calls, self.lag, self.ticker)
-        self._side = Side(self.calls, metrics, settings.side_token, self._why_not_ready, self.lag)
+        self._stalls = StallWatch(self.clock)
+        metrics = Metrics(
+            book, self.calls, self.lag, self.ticker, watch=self._stalls, failures=self._failures(),
+            certificate=settings.tls_certificate,
+        )  # fmt: skip
+        self._side = Side(self.calls, metrics, settings, self._why_not_ready, self.lag)
         self._transports: list[Transport] = [
             _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock))
             for name in settings.transports
@@ -91,6 +97,7 @@ class Server:
     async def start(self) -> None:
         """Open both ports. Raises `ConfigError` when one cannot be had."""
         self.lag.start()
+        self._stalls.start()
         app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/", _front)
         for transport in self._transports:
@@ -100,6 +107,7 @@ class Server:
         self.side_address = await self._listen(
             self._side.application(), settings.side_host, settings.side_port, None
         )
+        self._side.announce(self.side_address)
 
     async def close(self) -> None:
         """Close everything; calls have ended before."""
@@ -113,6 +121,7 @@ class Server:
             await chain.close()
         self.ticker.close()
         self.lag.stop()
+        self._stalls.stop()
 
     def _make_services(self, book: LatencyBook) -> CallServices:
         agent, limits = self.agent, self.agent.limits
@@ -131,6 +140,11 @@ class Server:
             phrases,
             book,
         )
+
+    def _failures(self) -> dict[str, Counter[str]]:
+        """Live counters by kind and provider."""
+        services = self._services
+        return {chain.kind: chain.failures for chain in (services.stt, services.llm, services.tts)}
 
     def _provider(self, group: str, choice: ProviderChoice) -> Any:
         context = ProviderContext(self.agent, self.clock, choice.options, self.settings.environ)

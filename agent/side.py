@@ -1,6 +1,12 @@
-"""The side port: metrics, latency, calls, health. Loopback by default, a bearer token elsewhere."""
+"""The side port: metrics, latency, calls, health. Loopback by default, a bearer token elsewhere.
+
+With no token only this machine is answered, and only under a name of this machine: a web page in an operator's
+browser whose host name was pointed at 127.0.0.1 gets nothing. Metrics and latencies carry no words, numbers or
+secrets of callers; `/calls/{id}` shows what was said, and is there for that.
+"""
 
 import dataclasses
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,11 +16,21 @@ from aiohttp import web
 
 from agent.admission import LoopLag
 from agent.metrics import Metrics
+from agent.metrics.histograms import SINCE_START, WINDOW_NAMES
+from agent.origin import is_loopback
 from agent.problems import problem, problems
 from agent.records import CallRecord
 from agent.registry import Registry
+from agent.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN_TO_ALL = ("/healthz", "/readyz")
+"""An orchestrator's probes carry no token, and learn nothing but whether the server is well."""
+_SECRET_WORDS = ("ticket", "token", "secret", "password", "key", "authorization")
+"""A parameter of a call with such a name is not shown."""
 
 
 class Side:
@@ -24,16 +40,24 @@ class Side:
         self,
         calls: Registry,
         metrics: Metrics,
-        token: str | None,
+        settings: Settings,
         ready: Callable[[], str | None],
         lag: LoopLag,
     ) -> None:
         """`ready()` is None, or says why not."""
         self._calls = calls
         self._metrics = metrics
-        self._token = token
+        self._settings = settings
+        self._token = settings.side_token
         self._ready = ready
         self._lag = lag
+
+    def announce(self, address: tuple[str, int]) -> None:
+        """Say in the log who is answered on the port."""
+        if self._token is None:
+            logger.info("side port on %s:%d: this machine only, no token", *address)
+        else:
+            logger.info("side port on %s:%d: bearer token required (it is sent in clear)", *address)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -48,7 +72,12 @@ class Side:
 
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._token is not None and request.path not in ("/healthz", "/readyz"):
+        if request.path in OPEN_TO_ALL:
+            return await handler(request)
+        if self._token is None:
+            if not is_loopback(request, self._settings):
+                return problem(403, "without PARLEY_SIDE_TOKEN the side port only answers this machine")
+        else:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             # Headers arrive as text with escaped raw bytes; "surrogateescape" gives those bytes back.
             offered = given.strip().encode("utf-8", "surrogateescape")
@@ -64,7 +93,17 @@ class Side:
         )
 
     async def _latency(self, request: web.Request) -> web.Response:
-        return _json(self._metrics.book.summary())
+        """`?window=5m` (one or several, comma-separated; all unless told), `?format=hdr` for one window."""
+        window, form = request.query.get("window"), request.query.get("format", "summary")
+        names = window.split(",") if window else None
+        unknown = [name for name in names or () if name not in WINDOW_NAMES]
+        if unknown or form not in ("summary", "hdr"):
+            expected = f"window is of {', '.join(WINDOW_NAMES)}; format is summary or hdr"
+            return problem(400, expected)
+        book = self._metrics.book
+        if form == "hdr":
+            return _json(book.encoded(names[0] if names else SINCE_START))
+        return _json(book.summary(names or WINDOW_NAMES))
 
     async def _list(self, request: web.Request) -> web.Response:
         live = [_brief(call.record) for call in self._calls.live]
@@ -75,7 +114,10 @@ class Side:
         record = self._calls.find(request.match_info["call_id"])
         if record is None:
             return problem(404, "no live or recent call has this id")
-        return _json({**_brief(record), **dataclasses.asdict(record)})
+        shown = {**_brief(record), **dataclasses.asdict(record)}
+        parameters = shown["info"]["parameters"]
+        shown["info"]["parameters"] = {name: _shown(name, value) for name, value in parameters.items()}
+        return _json(shown)
 
     async def _health(self, request: web.Request) -> web.Response:
         return _json({"status": "ok", "loop_lag_ms": round(self._lag.smoothed_ms, 2)})
@@ -96,6 +138,10 @@ def _brief(record: CallRecord) -> dict[str, Any]:
         "started_unix_s": record.started_unix_s,
         "turn_count": len(record.turns),
     }
+
+
+def _shown(name: str, value: str) -> str:
+    return "(not shown)" if any(word in name.lower() for word in _SECRET_WORDS) else value
 
 
 def _json(content: object) -> web.Response:

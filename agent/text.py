@@ -8,9 +8,15 @@ from agent.caller_turn import ready
 from agent.events import CallListener
 from agent.latency import TurnMarks
 from agent.lines import TextLine
-from agent.mouth import TextMouth
 from agent.services import CallServices
+from agent.text_mouth import TextMouth
+from agent.turns.backchannel import is_backchannel
+from agent.turns.expectation import Expect
 from agent.turns.machine import State
+
+NO_WORDS_MS = 2_000.0
+"""After the platform has stopped the agent: how long words are waited for until the agent goes on (Twilio
+sheet, 7.2: an interruption may come with no prompt after it)."""
 
 
 class TextConversation:
@@ -29,6 +35,7 @@ class TextConversation:
         self.mouth = TextMouth(line, services.clock, self.call)
         self._line = line
         self._partial = ""
+        self._tells = False  # this platform tells when the caller speaks, or what he has said so far
         self.call.begin(line, self.mouth, self, greeting_spoken=greeted)
         if greeted:
             self.mouth.greeted(wording.greeting(services.agent, self.call.language))
@@ -37,11 +44,14 @@ class TextConversation:
     def replace_line(self, line: TextLine) -> None:
         """The socket was replaced; the conversation goes on, the greeting does not come again."""
         self._line = line
-        self.call.replace_line(line)
+        if not self.call.replace_line(line):
+            return
         began_in = wording.closest_language(self.call.services.agent, line.info.language)
         if self.call.language != (began_in or self.call.services.agent.language):
             line.switch_language(self.call.language)
         self.mouth.replace_line(line)
+        # What the caller was saying went the way of the old socket.
+        self.forget()
         self.call.quiet()
 
     # --- for the transport -------------------------------------------------------------------------
@@ -51,20 +61,34 @@ class TextConversation:
         now_ms = self.call.clock.now_ms()
         if language and wording.closest_language(self.call.services.agent, language) is None:
             self.call.bad_message("unknown_language")
-        if not final:
-            self._partial = text
-            self.call.partial(text)
-            if self.call.state is State.IDLE and text.strip():
-                self.call.voice()
+        if final:
+            self.forget()
+            self._complete(text, now_ms)
             return
-        self._partial = ""
-        self._complete(text, now_ms)
+        self._tells = True
+        self._partial = text
+        self.call.scope.cancel_timer("no words")
+        self.call.partial(text)
+        if self.call.state is State.IDLE and text.strip():
+            self.call.voice()
+        elif self.call.state is State.YIELDED and self._means_something(text):
+            self.call.words()
 
     def interrupted(self, heard: str, heard_ms: float) -> None:
-        """See `agent.lines.TextCall`."""
+        """See `agent.lines.TextCall`.
+
+        The platform has thrown away what it had not spoken. As on a media line, words decide what becomes of
+        it: a cough or a "mhm" stops the agent as well.
+        """
+        now_ms = self.call.clock.now_ms()
         if self.call.state in (State.SPEAKING, State.REPLYING):
-            self.mouth.ledger.interrupted(heard, self.call.clock.now_ms())
-            self.call.interrupted()
+            self.mouth.ledger.interrupted(heard, now_ms)
+            self.call.barge(None)
+        elif self.call.state is State.IDLE and self.mouth.ledger.heard(now_ms).text:
+            # The voice was behind our estimate of it.
+            self.call.replies.cut_afterwards(self.mouth.ledger.interrupted(heard, now_ms).text)
+            self.call.voice()
+        self._await_words()
 
     def played(self, text: str) -> None:
         """See `agent.lines.TextCall`."""
@@ -78,7 +102,12 @@ class TextConversation:
 
     def caller_speaking(self, speaking: bool) -> None:
         """See `agent.lines.TextCall`."""
-        if speaking and self.call.state is State.IDLE:
+        self._tells = True
+        if not speaking:
+            self._await_words()
+            return
+        self.call.scope.cancel_timer("no words")
+        if self.call.state is State.IDLE:
             self.call.voice()
 
     def dtmf(self, digit: str) -> None:
@@ -104,26 +133,43 @@ class TextConversation:
     # --- for the call ------------------------------------------------------------------------------
 
     def switch_language(self, language: str) -> None:
-        """See `agent.lines.LineCall` and `agent.call.Hearing`."""
+        """See `agent.lines.LineCall` and `agent.hearing.Hearing`."""
         if language == self.call.language:
             self._line.switch_language(language)
         else:
             self.call.switch_language(language)
 
     def long_turn(self) -> None:
-        """See `agent.call.Hearing`."""
-        partial, self._partial = self._partial, ""
+        """See `agent.hearing.Hearing`."""
+        partial = self._partial
+        self.forget()
         self._complete(partial, self.call.clock.now_ms())
 
+    def ignore(self) -> None:
+        """See `agent.hearing.Hearing`. What is no turn is for the platform to know."""
+
     def forget(self) -> None:
-        """See `agent.call.Hearing`."""
+        """See `agent.hearing.Hearing`."""
         self._partial = ""
+        self.call.scope.cancel_timer("no words")
 
     async def close(self) -> None:
-        """See `agent.call.Hearing`. The platform hears; there is nothing to close."""
+        """See `agent.hearing.Hearing`. The platform hears; there is nothing to close."""
 
     def _complete(self, text: str, now_ms: float) -> None:
-        if text.strip():
+        agent_has_the_floor = self.call.state in (State.SPEAKING, State.YIELDED)
+        if text.strip() and (not agent_has_the_floor or self._means_something(text)):
             self.call.complete(ready(text, TurnMarks(endpoint_ms=now_ms)))
         else:
             self.call.quiet()
+
+    def _means_something(self, text: str) -> bool:
+        """Said while the agent has the floor: more than a "mhm"."""
+        if self.call.replies.expectation.kind is Expect.YES_NO:
+            return bool(text.strip())
+        return bool(text.strip()) and not is_backchannel(text, self.call.language)
+
+    def _await_words(self) -> None:
+        """A sound of the caller is over: words of it come soon, or never."""
+        if self._tells and not self._partial and self.call.state in (State.HEARING, State.YIELDED):
+            self.call.scope.after("no words", NO_WORDS_MS, self.call.quiet)

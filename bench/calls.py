@@ -33,8 +33,8 @@ from loadtest.bulk.account import account_of, read_counters, read_records
 from loadtest.bulk.dialect import TELNYX, TWILIO
 from loadtest.bulk.figures import percentiles
 from loadtest.bulk.fleet import MediaFleet, RelayFleet, Target
-from loadtest.bulk.media_call import Script
 from loadtest.bulk.probe import cost, rss_kb
+from loadtest.bulk.script import Script
 from loadtest.bulk.speech import SHORT_INTERRUPTION, CallerSpeech, agent_speech, caller_speech
 from loadtest.bulk.targets import Outcome, Run, Starts, Verdict, judge
 from loadtest.callers.local_server import LocalServer

@@ -28,7 +28,8 @@ VOICES = {
 }
 SENTENCES = {
     "en": (
-        "on tuesday", "half past nine", "ten thirty", "on friday", "three o'clock",
+        "on tuesday", "tuesday", "monday", "friday", "ten", "three",
+        "half past nine", "ten thirty", "on friday", "three o'clock",
         "five five five one two three four",
         "the third of march", "tuesday at ten", "no on friday", "seven seven two oh nine",
     ),

@@ -130,7 +130,8 @@ RECORDED = """
   window.recorded.flatMap((block) => [...block]).forEach((sample, at) =>
     view.setInt16(2 * at, Math.max(-1, Math.min(1, sample)) * 32767, true));
   let text = "";
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(text);
 }
 """

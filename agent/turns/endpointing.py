@@ -70,7 +70,7 @@ class Endpointer:
         words = normal.split()
         if not words:
             return self._usual_ms
-        if expectation.kind is Expect.DIGITS:
+        if expectation.kind is Expect.DIGITS and (count_digits(words) or normal not in self._phrases):
             return self._number_wait_ms(words, expectation.digits)
         if expectation.kind is Expect.SPELLED:
             short = _is_yes_or_no(words) and len(words) <= _SHORT_WORDS

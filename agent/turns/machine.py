@@ -48,6 +48,8 @@ class Event(StrEnum):
     """Words were understood: more than a backchannel, and not the agent's own."""
     QUIET = "quiet"
     """The sound is over and there were no words in it."""
+    QUIET_EARLY = "quiet_early"
+    """The same, while the reply that it stopped has not made a sound yet."""
     ENDPOINT = "endpoint"
     """The caller's turn is complete."""
     SAY = "say"
@@ -115,6 +117,7 @@ TRANSITIONS: dict[tuple[State, Event], Step] = {
     (_S.SPEAKING, _E.DONE): Step(_S.IDLE, _A.REST),
     (_S.YIELDED, _E.WORDS): Step(_S.HEARING, _A.CANCEL),
     (_S.YIELDED, _E.QUIET): Step(_S.SPEAKING, _A.RESUME),
+    (_S.YIELDED, _E.QUIET_EARLY): Step(_S.REPLYING, _A.RESUME),
     (_S.YIELDED, _E.ENDPOINT): Step(_S.REPLYING, _A.REPLACE),
     (_S.YIELDED, _E.DONE): Step(_S.IDLE, _A.REST),
     **{(state, _E.END): Step(_S.ENDED, _A.STOP) for state in _S if state is not _S.ENDED},

@@ -5,6 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MAX_SAMPLES = 200_000
+"""Of each list: a day of twenty calls' turns. Beyond it every second one is dropped (`Figures.thin`)."""
+FAILURES = (
+    "unanswered",
+    "missed_barge_ins",
+    "not_resumed",
+    "lost_calls",
+    "refused_calls",
+    "bad_messages",
+)
+"""Counters of things that a caller would complain about: the errors of a run."""
+
 
 @dataclass(slots=True)
 class Figures:
@@ -14,8 +26,18 @@ class Figures:
     """Last voiced sample sent, to first audible sample of the reply heard (relay: prompt to first text)."""
     barge_in_ms: list[float] = field(default_factory=list)
     """First voiced frame of an interruption sent, to `clear` received."""
+    keys_to_voice_ms: list[float] = field(default_factory=list)
+    """Last key sent, to first audible sample of the reply heard."""
+    resume_ms: list[float] = field(default_factory=list)
+    """End of a cough that stopped the agent, to its next sound."""
+    greeting_ms: list[float] = field(default_factory=list)
+    """Call answered (WebSocket open), to the greeting's first audible sample or text."""
     slack_ms: list[float] = field(default_factory=list)
     """Audio that was still buffered when the reply's next message came: below 0 it had run dry."""
+    jitter_ms: list[float] = field(default_factory=list)
+    """By how much two messages of a sentence were closer or farther apart than the audio of the first."""
+    first_word_lost_ms: list[float] = field(default_factory=list)
+    """How much was missing, of each first word that was not whole."""
     greetings: int = 0
     turns: int = 0
     """Turns said to their end."""
@@ -26,17 +48,62 @@ class Figures:
     barge_ins: int = 0
     missed_barge_ins: int = 0
     """Interruptions that never brought a `clear`."""
+    coughs: int = 0
+    cough_stops: int = 0
+    """Coughs that stopped the agent ..."""
+    not_resumed: int = 0
+    """... for good."""
     stale: int = 0
     """Messages of audio after a `clear`, while the caller went on speaking."""
+    stale_ms: float = 0.0
+    """Audio in them."""
+    first_words: int = 0
+    """Greetings and replies whose beginning was compared with what it should be ..."""
+    first_words_unknown: int = 0
+    """... and was something else altogether, such as an apology: nothing can be said about those."""
     gaps: int = 0
     """Times that a 60 ms playout buffer ran dry within a reply."""
+    gap_ms: float = 0.0
+    """Silence that was heard for it."""
+    heard_ms: float = 0.0
+    """Agent audio received."""
+    dead_airs: int = 0
+    """Waits of more than two seconds without a sound of the agent."""
+    dead_air_ms: float = 0.0
+    """What they lasted beyond those."""
     frames_sent: int = 0
+    frames_lost: int = 0
+    """Frames that could not be sent since the server did not read at all."""
     lost_calls: int = 0
     """Calls that the server ended."""
+    refused_calls: int = 0
+    """Calls that were not answered."""
+    hang_ups: int = 0
+    """Calls that the caller ended, as scripted."""
+    cut_calls: int = 0
+    """Calls whose socket we cut without a word."""
     bad_messages: int = 0
     """Server messages that could not be understood."""
     blocked: int = 0
     """Sends that found the server's receive window full."""
+
+    @property
+    def failures(self) -> int:
+        """Sum of `FAILURES`."""
+        return sum(int(getattr(self, name)) for name in FAILURES)
+
+    def waited(self, silent_ms: float, limit_ms: float) -> None:
+        """The caller heard nothing for `silent_ms`, where `limit_ms` would have been bearable."""
+        if silent_ms > limit_ms:
+            self.dead_airs += 1
+            self.dead_air_ms += silent_ms - limit_ms
+
+    def thin(self) -> None:
+        """Keep the lists bounded. Call it now and then, when nobody holds positions in them."""
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if isinstance(value, list) and len(value) > MAX_SAMPLES:
+                del value[::2]
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain numbers, lists as percentiles."""

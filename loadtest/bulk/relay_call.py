@@ -4,6 +4,7 @@ import orjson
 
 from loadtest.bulk.figures import Figures
 from loadtest.bulk.frames import client_frame
+from loadtest.bulk.playback import DEAD_AIR_MS
 from loadtest.callers.identity import twilio_identity
 from loadtest.callers.twilio_relay import TwilioRelayFarEnd
 from loadtest.callers.utterance import CHARS_PER_S
@@ -18,14 +19,23 @@ class RelayCall:
     """One caller. The platform speaks what comes at 14 characters a second, and is interrupted by the next
     prompt if it has not finished."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(
+        self, figures: Figures, reply: str = "", hang_up_after: int = 0, begun_ms: float | None = None
+    ) -> None:
+        """`reply` is what every answer has to begin with, if that is known. `hang_up_after`: see `Script`."""
         far_end = TwilioRelayFarEnd(twilio_identity(), {})
         self.call_id = far_end.call_id
         self.opening = client_frame(far_end.setup().encode())
         self.figures = figures
+        self.over = False
+        """The caller wants to hang up."""
         self._far_end = far_end
         self._prompt = client_frame(far_end.prompt(_PROMPT, language=_LANGUAGE, last=True).encode())
+        self._reply = reply
+        self._turns_left = hang_up_after
+        self._greeting_from_ms = begun_ms
         self._asked_ms: float | None = None
+        self._answered = False
         self._text = ""
         self._spoken_from_ms = 0.0
 
@@ -33,9 +43,15 @@ class RelayCall:
         """The caller's next turn: what is to be sent."""
         if self._asked_ms is not None:
             self.figures.unanswered += 1
+            self.figures.waited(now_ms - self._asked_ms, DEAD_AIR_MS)
+        if self._answered:
+            self._check_beginning()
         self.figures.turns += 1
+        self._turns_left -= 1
+        self.over = self._turns_left == 0
         data = self._interrupt(now_ms) + self._prompt
-        self._asked_ms, self._text = now_ms, ""
+        self._asked_ms, self._text, self._answered = now_ms, "", False
+        self._greeting_from_ms = None
         return data
 
     def received(self, text: bytes, now_ms: float) -> None:
@@ -48,12 +64,32 @@ class RelayCall:
             return
         if kind != "text" or not token:
             return
+        if self._greeting_from_ms is not None:
+            self.figures.greetings += 1
+            self.figures.greeting_ms.append(now_ms - self._greeting_from_ms)
+            self._greeting_from_ms = None
         if self._asked_ms is not None:
             self.figures.voice_to_voice_ms.append(now_ms - self._asked_ms)
+            self.figures.waited(now_ms - self._asked_ms, DEAD_AIR_MS)
             self._asked_ms = None
+            self._answered = True
         if not self._text:
             self._spoken_from_ms = now_ms
         self._text += token
+
+    def _check_beginning(self) -> None:
+        """Text is whole or it is not: a reply that begins with other words has lost its first one."""
+        if not self._reply:
+            return
+        size = min(len(self._text), len(self._reply))
+        self.figures.first_words += 1
+        if self._text[:size] == self._reply[:size]:
+            return
+        missing = self._reply.find(self._text[:size])
+        if missing > 0:
+            self.figures.first_word_lost_ms.append(missing * 1000 / CHARS_PER_S)
+        else:
+            self.figures.first_words_unknown += 1
 
     def _interrupt(self, now_ms: float) -> bytes:
         heard_ms = now_ms - self._spoken_from_ms

@@ -7,6 +7,7 @@ what makes the pacing error small and known. (`bench/callers.py` compares the wa
 import asyncio
 import secrets
 import socket
+import struct
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -83,6 +84,14 @@ class BulkSocket:
         self._on_closed = lambda _: None
         self.send(client_frame((1000).to_bytes(2, "big"), CLOSE))
         self._end(1000)
+
+    def cut(self) -> None:
+        """Reset the connection without a word, as a network that fails. Idempotent; no `on_closed`."""
+        self._on_closed = lambda _: None
+        if not self.closed:
+            # Linger of 0 s: RST instead of FIN.
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._end(1006)
 
     def _keep(self, frame: bytes) -> None:
         if len(self._unsent) < MAX_UNSENT_BYTES:

@@ -2,16 +2,18 @@
 
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent.audio.formats import FRAME_MS, PCMU_8K
+from agent.audio.formats import FRAME_MS, PCMU_8K, AudioFormat
 from agent.clock import Clock
-from loadtest.callers.codec import CALLER_RATE_HZ, codec_for
-from loadtest.callers.ear import AUDIBLE_SAMPLE, audible_span
+from loadtest.bulk.first_word import Expected
+from loadtest.bulk.payload import Payload, payload_for
+from loadtest.callers.codec import CALLER_RATE_HZ
+from loadtest.callers.ear import audible_span
 from loadtest.callers.play import FRAME_BYTES
-from loadtest.callers.utterance import utterance
+from loadtest.callers.utterance import Utterance, cough, utterance
 from loadtest.speech import embedded_voice
 
 SENTENCES = (
@@ -26,13 +28,7 @@ _NOISE_STEP = 8
 """A quiet line: the lowest step of G.711, about -72 dBFS. Real lines are never digitally silent."""
 _NOISE_FRAMES = 50
 _NOISE_SEED = 8000
-_CODEC = codec_for(PCMU_8K)
-QUIET_CODES = bytes(
-    code
-    for code in range(256)
-    if abs(int.from_bytes(_CODEC.decode(bytes((code,))), "little", signed=True)) < AUDIBLE_SAMPLE
-)
-"""Mu-law codes that nobody hears."""
+PCMU = payload_for(PCMU_8K)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Said:
     """An utterance ready to be sent."""
 
     frames: tuple[bytes, ...]
-    """Base64 of 20 ms mu-law each, the first audible at its first sample."""
+    """Base64 of 20 ms each, the first audible at its first sample."""
     last_voiced: int
     """Index of the frame with the last audible sample."""
     last_voiced_offset_ms: float
@@ -49,21 +45,62 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class CallerSpeech:
-    """All that the callers of a run can say."""
+    """All that the callers of a run can say on lines of one format, and what they expect to hear."""
 
     sentences: tuple[Said, ...]
     interruption: Said
     noise: tuple[bytes, ...]
     """A quiet line, round and round: base64 frames."""
+    cough: Said | None = None
+    hears: Payload = PCMU
+    """What the server sends."""
+    greetings: tuple[Expected, ...] = ()
+    """How the greeting may begin; empty where that is not known."""
+    replies: tuple[Expected, ...] = ()
 
 
-def said(text: str, pcm: bytes) -> Said:
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The same before it is encoded: made once, for lines of any format."""
+
+    sentences: tuple[Utterance, ...]
+    interruption: Utterance
+    greetings: tuple[Expected, ...] = field(default=())
+    replies: tuple[Expected, ...] = field(default=())
+
+    def on(self, to_server: AudioFormat, from_server: AudioFormat) -> CallerSpeech:
+        """Encoded. Raises `ValueError` for formats that bulk callers do not speak."""
+        line = payload_for(to_server)
+        return CallerSpeech(
+            tuple(_encoded(each, line) for each in self.sentences),
+            _encoded(self.interruption, line),
+            _base64(line.encode(_line_noise())),
+            _encoded(cough(), line),
+            payload_for(from_server),
+            self.greetings,
+            self.replies,
+        )
+
+
+def said(text: str, pcm: bytes, line: Payload = PCMU) -> Said:
     """From PCM16 at 8 kHz. Raises `ValueError` if it is silent."""
-    spoken = utterance(text, pcm)
-    last = spoken.frames[spoken.last_voiced]
-    span = audible_span(last)
-    offset_ms = span[1] * 1000 / CALLER_RATE_HZ if span else float(FRAME_MS)
-    return Said(_base64(spoken.frames), spoken.last_voiced, offset_ms)
+    return _encoded(utterance(text, pcm), line)
+
+
+async def speak(
+    clock: Clock,
+    environ: Mapping[str, str],
+    sentences: Iterable[str] = SENTENCES,
+    interruption: str = INTERRUPTION,
+) -> Spoken:
+    """Synthesise everything (or take it from the cache). Raises `agent.errors.ProviderError`."""
+    voice = embedded_voice(clock, environ)
+    try:
+        spoken = [utterance(text, await voice.say(text)) for text in sentences]
+        interrupting = utterance(interruption, await voice.say(interruption))
+    finally:
+        await voice.close()
+    return Spoken(tuple(spoken), interrupting)
 
 
 async def caller_speech(
@@ -72,14 +109,8 @@ async def caller_speech(
     sentences: Iterable[str] = SENTENCES,
     interruption: str = INTERRUPTION,
 ) -> CallerSpeech:
-    """Synthesise everything (or take it from the cache). Raises `agent.errors.ProviderError`."""
-    voice = embedded_voice(clock, environ)
-    try:
-        spoken = [said(text, await voice.say(text)) for text in sentences]
-        interrupting = said(interruption, await voice.say(interruption))
-    finally:
-        await voice.close()
-    return CallerSpeech(tuple(spoken), interrupting, _base64(_line_noise()))
+    """The same for lines of mu-law, expecting nothing."""
+    return (await speak(clock, environ, sentences, interruption)).on(PCMU_8K, PCMU_8K)
 
 
 async def agent_speech(clock: Clock, environ: Mapping[str, str]) -> bytes:
@@ -93,14 +124,18 @@ async def agent_speech(clock: Clock, environ: Mapping[str, str]) -> bytes:
         spoken = utterance(text, await voice.say(text))
     finally:
         await voice.close()
-    return b"".join(map(_CODEC.encode, spoken.frames))
+    return b"".join(PCMU.encode(spoken.frames))
 
 
 def first_audible_ms(audio: bytes) -> float | None:
     """Where mu-law audio becomes audible, from its start; None if it never does."""
-    if not audio.translate(None, QUIET_CODES):
-        return None
-    return (len(audio) - len(audio.lstrip(QUIET_CODES))) / PCMU_8K.bytes_per_ms
+    return PCMU.first_audible_ms(audio)
+
+
+def _encoded(spoken: Utterance, line: Payload) -> Said:
+    span = audible_span(spoken.frames[spoken.last_voiced])
+    offset_ms = span[1] * 1000 / CALLER_RATE_HZ if span else float(FRAME_MS)
+    return Said(_base64(line.encode(spoken.frames)), spoken.last_voiced, offset_ms)
 
 
 def _line_noise() -> list[bytes]:
@@ -109,5 +144,5 @@ def _line_noise() -> list[bytes]:
     return [frame.astype("<i2").tobytes() for frame in steps]
 
 
-def _base64(frames: Iterable[bytes]) -> tuple[bytes, ...]:
-    return tuple(b2a_base64(_CODEC.encode(frame), newline=False) for frame in frames)
+def _base64(payloads: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(b2a_base64(payload, newline=False) for payload in payloads)

@@ -36,8 +36,8 @@ class Via(StrEnum):
 
 
 WEBHOOK_PATHS = {
-    Via.TWILIO: "/twilio/voice",
-    Via.TWILIO_RELAY: "/twilio/voice",
+    Via.TWILIO: "/twilio/voice?mode=media",
+    Via.TWILIO_RELAY: "/twilio/voice?mode=relay",
     Via.TELNYX: "/telnyx/texml",
 }
 _NOUNS = {Via.TWILIO: "Stream", Via.TWILIO_RELAY: "ConversationRelay", Via.TELNYX: "Stream"}

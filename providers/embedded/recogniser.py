@@ -28,9 +28,9 @@ PARTIAL_FRAMES = 12
 """A partial transcript every 240 ms of speech."""
 MAX_FRAMES = 50 * 60
 """A minute: what a caller said before that is forgotten."""
-SURE = 0.4
-"""Words with less confidence are a guess, and nothing was understood: what nobody expects comes with 0.36 on
-average, what is expected with 0.92 (`python -m bench.embedded_stt`)."""
+SURE = 0.3
+"""Words with less confidence are a guess, and nothing was understood: what nobody expects comes with 0.38 on
+average, what is expected with 0.90 (`python -m bench.embedded_stt`)."""
 LEVEL_CHANGED = 2.0
 """Decoding starts anew at the end if the level turned out to be that much off."""
 

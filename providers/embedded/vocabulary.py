@@ -12,6 +12,10 @@ Sentence = tuple[float, tuple[str, ...]]
 
 PHRASE_WEIGHT = 30.0
 """An agent file's phrase against one day, hour or date. Of 3 to 50, 20 to 50 were alike."""
+_ANSWER_WEIGHT = 30.0
+"""A day by itself: with less, "tuesday" was heard as the digits "two three"."""
+_NOTHING_WEIGHT = 1_500.0
+"""A sound without words: a cough, a knock."""
 _FRAMED_WEIGHT = 0.3
 """A phrase after "um" or before "please"."""
 MAX_PHRASES = 2_000
@@ -59,7 +63,7 @@ _OPENERS = {
     "es": "eh|bueno|hola|sí|por favor|me puede decir",
 }
 _CLOSERS = {"en": "please|thank you|thanks|today", "es": "por favor|gracias"}
-_DIGIT_STRINGS, _DIGIT_WEIGHT = 300, 0.3
+_DIGIT_STRINGS, _DIGIT_WEIGHT = 300, 2.0
 """How many random strings of digits teach that any digit may follow any other, and for how much."""
 _WORD = re.compile(r"[\w']+")
 
@@ -73,6 +77,7 @@ def spoken(phrase: str) -> tuple[str, ...]:
 
 def sentences(phrases: Iterable[str], language: str) -> Iterator[Sentence]:
     """What to expect of a caller in `language` ("en", "es"; of others only the phrases are known)."""
+    yield _NOTHING_WEIGHT, ()
     opened = [tuple(text.split()) for text in _OPENERS.get(language, "").split("|") if text]
     closed = [tuple(text.split()) for text in _CLOSERS.get(language, "").split("|") if text]
     for phrase in itertools.islice(phrases, MAX_PHRASES):
@@ -93,7 +98,7 @@ def _short(language: str) -> Iterator[tuple[float, str]]:
     days, hours = _DAYS.get(language, "").split(), _HOURS.get(language, "").split()
     for text in filter(None, _SHORT.get(language, "").split("|")):
         if "{" not in text:
-            yield 5.0, text
+            yield 10.0, text
         for day in days if "{day}" in text else ():
             yield 0.3, text.format(day=day)
         for hour in hours if "{hour}" in text else ():
@@ -104,19 +109,28 @@ def _dates(language: str) -> Iterator[tuple[float, str]]:
     days, hours = _DAYS.get(language, "").split(), _HOURS.get(language, "").split()
     if language == "en":
         for day in days:
-            yield from ((1.0, day), (1.0, f"on {day}"), (0.5, f"next {day}"), (0.5, f"this {day}"))
-            yield from ((0.5, f"{day} {part}") for part in ("morning", "afternoon", "evening"))
-            yield from ((0.1, f"{day} at {hour}") for hour in hours)
+            yield from (
+                (_ANSWER_WEIGHT, day),
+                (_ANSWER_WEIGHT, f"on {day}"),
+                (4.0, f"next {day}"),
+                (4.0, f"this {day}"),
+            )
+            yield from ((4.0, f"{day} {part}") for part in ("morning", "afternoon", "evening"))
+            yield from ((0.8, f"{day} at {hour}") for hour in hours)
         for month, ordinal in itertools.product(_MONTHS["en"].split(), _ORDINALS):
-            yield 0.1, f"the {ordinal} of {month}"
-            yield 0.05, f"{month} the {ordinal}"
-        yield from ((0.5, f"{part} {what}") for part in ("next", "this") for what in ("week", "month"))
+            yield 0.5, f"the {ordinal} of {month}"
+            yield 0.25, f"{month} the {ordinal}"
+        yield from ((4.0, f"{part} {what}") for part in ("next", "this") for what in ("week", "month"))
     if language == "es":
         for day in days:
-            yield from ((1.0, day), (1.0, f"el {day}"), (0.5, f"el {day} por la mañana"))
-            yield from ((0.1, f"el {day} a las {hour}") for hour in hours)
+            yield from (
+                (_ANSWER_WEIGHT, day),
+                (_ANSWER_WEIGHT, f"el {day}"),
+                (4.0, f"el {day} por la mañana"),
+            )
+            yield from ((0.8, f"el {day} a las {hour}") for hour in hours)
         for month, number in itertools.product(_MONTHS["es"].split(), _DIGITS["es"].split()):
-            yield 0.1, f"el {number} de {month}"
+            yield 0.5, f"el {number} de {month}"
 
 
 def _times(language: str) -> Iterator[tuple[float, str]]:
@@ -125,24 +139,24 @@ def _times(language: str) -> Iterator[tuple[float, str]]:
         for hour in hours:
             yield from (
                 (1.0, hour),
-                (1.0, f"at {hour}"),
-                (1.0, f"{hour} o'clock"),
-                (0.5, f"at {hour} o'clock"),
+                (2.0, f"at {hour}"),
+                (8.0, f"{hour} o'clock"),
+                (1.0, f"at {hour} o'clock"),
             )
             yield from (
-                (1.0, f"half past {hour}"),
-                (0.5, f"quarter past {hour}"),
-                (0.5, f"quarter to {hour}"),
+                (8.0, f"half past {hour}"),
+                (4.0, f"quarter past {hour}"),
+                (4.0, f"quarter to {hour}"),
             )
-            yield from ((0.3, f"at half past {hour}"), (0.3, f"{hour} a m"), (0.3, f"{hour} p m"))
-            yield from ((0.3, f"{hour} in the {part}") for part in ("morning", "afternoon", "evening"))
-            yield from ((0.3, f"{hour} {minutes}") for minutes in _MINUTES.split("|"))
-            yield from ((0.1, f"at {hour} {minutes}") for minutes in _MINUTES.split("|"))
-        yield from ((0.5, text) for text in ("noon", "at noon", "in the morning", "in the afternoon"))
+            yield from ((0.6, f"at half past {hour}"), (2.4, f"{hour} a m"), (2.4, f"{hour} p m"))
+            yield from ((2.4, f"{hour} in the {part}") for part in ("morning", "afternoon", "evening"))
+            yield from ((2.4, f"{hour} {minutes}") for minutes in _MINUTES.split("|"))
+            yield from ((0.2, f"at {hour} {minutes}") for minutes in _MINUTES.split("|"))
+        yield from ((4.0, text) for text in ("noon", "at noon", "in the morning", "in the afternoon"))
     if language == "es":
         for hour in hours:
-            yield from ((1.0, f"a las {hour}"), (0.5, f"las {hour}"), (0.5, f"a las {hour} y media"))
-            yield from ((0.3, f"a las {hour} y cuarto"), (0.3, f"a las {hour} de la tarde"))
+            yield from ((8.0, f"a las {hour}"), (4.0, f"las {hour}"), (4.0, f"a las {hour} y media"))
+            yield from ((2.4, f"a las {hour} y cuarto"), (2.4, f"a las {hour} de la tarde"))
 
 
 def _numbers(language: str) -> Iterator[tuple[float, str]]:

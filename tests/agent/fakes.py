@@ -106,7 +106,7 @@ class Process:
         self.ticker = Ticker(self.clock)
         self.admission = Admission(max_calls, 50.0, self.lag)
         self.tickets = TicketOffice(self.admission, self.clock)
-        self.book = LatencyBook(agent.languages)
+        self.book = LatencyBook(agent.languages, self.clock)
         fake: Any = FakeProvider()
         self.tools = ToolRunner(agent, {})
         services = CallServices(

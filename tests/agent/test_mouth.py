@@ -11,9 +11,10 @@ from agent.audio.formats import PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.chains import TTSChain
 from agent.errors import ProviderUnavailable
 from agent.latency import CallCounters, TurnMarks
-from agent.mouth import AHEAD_MS, MAX_UTTERANCE_CHARS, MediaMouth, TextMouth
+from agent.mouth import AHEAD_MS, MAX_UTTERANCE_CHARS, MediaMouth
 from agent.providers import SpeechChunk, SpeechRequest
 from agent.records import TurnRecord
+from agent.text_mouth import TextMouth
 from agent.ticker import Ticker
 from tests.agent.fakes import FakeLine
 from tests.virtual import run_virtually, virtual_clock

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from agent.latency import Stage
 from agent.metrics import Metrics
 from agent.records import TurnRecord
+from agent.settings import Settings
 from agent.side import Side
 from tests.agent.fakes import Process
 
@@ -21,7 +22,7 @@ async def side_port(
     process: Process, token: str | None = None, why_not: str | None = None
 ) -> AsyncIterator[Any]:
     metrics = Metrics(process.book, process.calls, process.lag, process.ticker)
-    side = Side(process.calls, metrics, token, lambda: why_not, process.lag)
+    side = Side(process.calls, metrics, Settings(side_token=token), lambda: why_not, process.lag)
     client = TestClient(TestServer(side.application()))
     await client.start_server()
     try:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from loadtest.speech import embedded_voice
 from tests import speech
 from tests.browser import RATE_HZ, Console, chromium, connected, needs_chromium
 from tests.e2e import hearing
-from tests.e2e.test_calls import AGENT_VOICE, ANSWERS, SAME_SOUND
+from tests.e2e.test_calls import AGENT_VOICE, ANSWERS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -36,28 +37,44 @@ pytestmark = [
 GREETING_S = 4.2
 """The greeting is over, with some room."""
 HOURS, ADDRESS = "Are you open on Sunday?", "Where are you?"
+SAME_SOUND = 0.7
+"""`hearing.likeness` of the right answer; others give 0.4. A browser's jitter buffer stretches and squeezes
+speech, which takes some likeness from it."""
 MAX_BARGE_IN_MS = 350.0
-"""First voiced sample of the caller to silence at the speaker. Our target is 200; other processes share a test
-machine."""
+"""First voiced sample of the caller to silence at the speaker, as WebAudio has both: its microphone lags
+by some tens of milliseconds. Our target is 200; other processes share a test machine."""
 MAX_GREETING_MS = 1500.0
 """Click to greeting audible. Our target is 700, on an idle machine."""
 
+WORKLET = """
+registerProcessor("tap", class extends AudioWorkletProcessor {
+  #blocks = [];
+  process([input]) {
+    // Fewer channels until both streams have begun.
+    this.#blocks.push([0, 1].map((at) => input[at]?.slice() ?? new Float32Array(128)));
+    if (this.#blocks.length === 8) this.port.postMessage(this.#blocks.splice(0));
+    return true;
+  }
+});
+"""
 RECORD = """
-async (stream) => {
+async (worklet) => {
   const call = document.querySelector("parley-call");
   const context = new AudioContext({ sampleRate: 48000 });
+  await context.audioWorklet.addModule(`data:text/javascript,${encodeURIComponent(worklet)}`);
   const both = new ChannelMergerNode(context, { numberOfInputs: 2 });
   context.createMediaStreamSource(window.microphone).connect(both, 0, 0);
   context.createMediaStreamSource(call.stream).connect(both, 0, 1);
-  const tap = context.createScriptProcessor(1024, 2, 1);
+  const tap = new AudioWorkletNode(context, "tap", { channelCount: 2, channelCountMode: "explicit" });
   window.sides = [[], []];
   const audio = call.shadowRoot.querySelector("audio");
-  tap.onaudioprocess = ({ inputBuffer }) => {
-    window.sides[0].push(inputBuffer.getChannelData(0).slice());
-    window.sides[1].push(audio.muted ? new Float32Array(1024) : inputBuffer.getChannelData(1).slice());
+  tap.port.onmessage = ({ data }) => {
+    for (const [said, heard] of data) {
+      window.sides[0].push(said);
+      window.sides[1].push(audio.muted ? new Float32Array(128) : heard);
+    }
   };
   both.connect(tap);
-  tap.connect(context.destination);
   await context.resume();
 }
 """
@@ -71,12 +88,13 @@ document.addEventListener("parley-message", ({ detail }) => window.told.push(det
 SIDE = """
 (side) => {
   const blocks = window.sides[side];
-  const bytes = new Uint8Array(blocks.length * 2048);
+  const bytes = new Uint8Array(blocks.length * 256);
   const view = new DataView(bytes.buffer);
   blocks.forEach((block, n) => block.forEach((sample, at) =>
-    view.setInt16(2 * (1024 * n + at), Math.max(-1, Math.min(1, sample)) * 32767, true)));
+    view.setInt16(2 * (128 * n + at), Math.max(-1, Math.min(1, sample)) * 32767, true)));
   let text = "";
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return btoa(text);
 }
 """
@@ -103,7 +121,7 @@ class Stage:
 
     async def until_live(self, wanted: int) -> None:
         async with asyncio.timeout(10):
-            while await self.live_calls() != wanted:
+            while await self.live_calls() != wanted:  # noqa: ASYNC110  another process's state
                 await asyncio.sleep(0.05)
 
     async def side(self, side: int) -> bytes:
@@ -128,14 +146,15 @@ def asked(*parts: str | float) -> bytes:
 
 
 @asynccontextmanager
-async def staged(microphone: bytes) -> AsyncIterator[Stage]:
+async def staged(microphone: bytes, *, listen: bool = False) -> AsyncIterator[Stage]:
+    """`listen`: the test brings a script of its own, which the page's policy would forbid."""
     agent_file = str(Path(__file__).with_name("agent.yaml"))
     async with LocalServer(
         LoopClock(), os.environ, PARLEY_TRANSPORTS="webrtc", PARLEY_AGENT_FILE=agent_file
     ) as server:
         with chromium(microphone, loop=False) as devtools:
             async with connected(devtools) as browser:
-                page = await (await browser.new_context()).new_page()
+                page = await (await browser.new_context(bypass_csp=listen)).new_page()
                 await page.add_init_script(PREPARE)
                 console = Console(page)
                 await page.goto(server.url)
@@ -148,7 +167,9 @@ async def alike(heard_48k: bytes) -> dict[str, float]:
     heard = speech.to_pcm(soxr.resample(speech.samples(heard_48k), RATE_HZ, hearing.RATE_HZ))
     voice = embedded_voice(LoopClock(), os.environ, voice=AGENT_VOICE)
     try:
-        return {question: hearing.likeness(heard, await voice.say(text)) for question, text in ANSWERS.items()}
+        return {
+            question: hearing.likeness(heard, await voice.say(text)) for question, text in ANSWERS.items()
+        }
     finally:
         await voice.close()
 
@@ -161,9 +182,9 @@ def voiced_ms(pcm: bytes, dbfs: float = -45.0) -> Any:
 
 
 async def test_a_question_is_answered_and_a_second_one_cuts_the_answer_off() -> None:
-    async with staged(asked(GREETING_S, HOURS, 3.2, ADDRESS, 60.0)) as stage:
+    async with staged(asked(GREETING_S, HOURS, 3.2, ADDRESS, 60.0), listen=True) as stage:
         await stage.start()
-        await stage.page.evaluate(RECORD)
+        await stage.page.evaluate(RECORD, WORKLET)
         words = stage.page.get_by_role("listitem")
         await expect(words.filter(has_text=ANSWERS[ADDRESS])).to_be_visible(timeout=20_000)
         await expect(words.locator(".cut")).to_be_visible()
@@ -171,18 +192,20 @@ async def test_a_question_is_answered_and_a_second_one_cuts_the_answer_off() -> 
         heard, said = await stage.side(1), await stage.side(0)
 
         caller = voiced_ms(said)
-        second = next(int(at) for before, at in zip(caller, caller[1:], strict=False) if at - before > 2500)
+        second = next(int(at) for before, at in pairwise(caller) if at - before > 2500)
         agent = voiced_ms(heard)
-        silent = int(agent[(agent > second) & (np.diff(agent, append=agent[-1] + 10_000) > 250)][0]) + 10
+        # Longer than any pause between its words; the next answer comes after the question and an endpoint.
+        pauses = np.diff(agent, append=agent[-1] + 10_000) > 600
+        silent = int(agent[(agent > second - 100) & pauses][0]) + 10
         print(f"barge-in, first voiced sample to silence at the speaker: {silent - second} ms")
         assert silent - second < MAX_BARGE_IN_MS
 
         first = await alike(heard[: second * RATE_HZ // 1000 * 2])
         assert max(first, key=lambda question: first[question]) == HOURS
-        assert first[HOURS] > SAME_SOUND
+        assert first[HOURS] > SAME_SOUND, first
         then = await alike(heard[silent * RATE_HZ // 1000 * 2 :])
         assert max(then, key=lambda question: then[question]) == ADDRESS
-        assert then[ADDRESS] > SAME_SOUND
+        assert then[ADDRESS] > SAME_SOUND, then
         assert stage.console.errors == []
 
 
@@ -215,7 +238,9 @@ async def test_typed_questions_are_answered_in_speech() -> None:
         message = page.get_by_role("textbox", name="Type a message")
         await message.fill(ADDRESS)
         await message.press("Enter")
-        await expect(page.get_by_role("listitem").filter(has_text=ANSWERS[ADDRESS])).to_be_visible(timeout=15_000)
+        await expect(page.get_by_role("listitem").filter(has_text=ANSWERS[ADDRESS])).to_be_visible(
+            timeout=15_000
+        )
         assert stage.console.errors == []
 
 
@@ -256,10 +281,14 @@ async def test_a_change_of_network_keeps_the_call() -> None:
     async with staged(asked(60.0)) as stage:
         await stage.start()
         page = stage.page
-        async with page.expect_response(lambda response: response.request.method == "PATCH") as restart:
+        async with page.expect_response(
+            lambda response: response.request.headers.get("if-match") == '"*"'
+        ) as restart:
             await page.evaluate("window.dispatchEvent(new Event('online'))")
         assert (await restart.value).status == 200
         await in_phase(page, "live")
-        calls = await page.evaluate("window.told.filter(({ type }) => type === 'hello').map(({ call }) => call)")
+        calls = await page.evaluate(
+            "window.told.filter(({ type }) => type === 'hello').map(({ call }) => call)"
+        )
         assert len(set(calls)) == 1
         assert await stage.live_calls() == 1

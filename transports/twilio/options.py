@@ -18,7 +18,7 @@
 | `PARLEY_TWILIO_EVENTS` | `speaker-events`, `tokens-played`, both, `none` | both |
 | `PARLEY_TWILIO_PARTIAL_PROMPTS` | `true`, `false` | `true` |
 
-Ranges: protocol sheet 4.2.
+A number's webhook address may name the other mode: `/twilio/voice?mode=media`. Ranges: protocol sheet 4.2.
 """
 
 from collections.abc import Callable, Mapping

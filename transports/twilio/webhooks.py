@@ -61,7 +61,8 @@ class Webhooks:
             detail = f"call {call_sid} has been connected before: a recorded request?"
             raise self._guard.refuse(request, WEBHOOK, "replayed", 403, detail)
         try:
-            answer = self._connect(request, call_sid, fields, greet=not self._host.is_live(call_sid))
+            greet = not self._host.is_live(call_sid)
+            answer = self._connect(request, self._wanted(request), call_sid, fields, greet=greet)
         except Refused as refused:
             logger.info("call %s: %s", call_sid, refused)
             # Only a call that still rings can be rejected.
@@ -104,11 +105,25 @@ class Webhooks:
 
     # -----------------------------------------------------------------------------------------------
 
-    def _connect(self, request: web.Request, call_sid: str, fields: Mapping[str, str], *, greet: bool) -> str:
+    def _wanted(self, request: web.Request) -> Mode:
+        """The product that this number's webhook address names (`?mode=media`), or the one that is set."""
+        named = request.query.get("mode")
+        if named is None:
+            return self._mode
+        try:
+            return Mode(named)
+        except ValueError:
+            # Whoever calls is not to blame for the address that was typed into Twilio's console.
+            logger.warning("%s?mode=%s: use one of %s", VOICE_PATH, named[:40], ", ".join(Mode))
+            return self._mode
+
+    def _connect(
+        self, request: web.Request, mode: Mode, call_sid: str, fields: Mapping[str, str], *, greet: bool
+    ) -> str:
         """TwiML that connects the call. Raises `Refused`."""
         parameters = {twiml.TICKET: self._host.tickets.issue(call_sid)}
         action_url = public_url(request, self._settings, ACTION_PATH)
-        if self._mode is Mode.RELAY:
+        if mode is Mode.RELAY:
             url = websocket_url(request, self._settings, RELAY_PATH)
             return self._answers.relay(url, action_url, parameters, greet=greet)
         for name, field in ((twiml.CALLER, "From"), (twiml.CALLED, "To"), (twiml.DIRECTION, "Direction")):
@@ -132,7 +147,8 @@ class Webhooks:
             logger.warning("call %s: lost again (%s), giving up", call_sid, said)
             return None
         try:
-            answer = self._connect(request, call_sid, fields, greet=False)
+            # Only ConversationRelay reports a failed session.
+            answer = self._connect(request, Mode.RELAY, call_sid, fields, greet=False)
         except Refused as refused:
             logger.warning("call %s: cannot be saved: %s", call_sid, refused)
             return None

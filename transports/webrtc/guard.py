@@ -46,7 +46,8 @@ class Guard:
         self._settings = settings
         self._options = options
         self._clock = clock
-        self._limits = AddressLimits(options.rate_per_s, options.burst)
+        self._offers = AddressLimits(options.rate_per_s, options.burst)
+        self._mints = AddressLimits(options.rate_per_s, options.burst)
         self.tokens = SessionTokens(options.secret, clock) if options.secret else None
         """None: only this machine may call, and needs none."""
 
@@ -70,9 +71,16 @@ class Guard:
             raise RequestRefused(HTTPStatus.FORBIDDEN, "not_local", detail)
         return local
 
-    def limit(self, request: web.Request) -> None:
-        """Count a request against its address. Raises 429."""
-        wait_s = self._limits.take(client_address(request, self._settings), self._clock.now_ms())
+    def limit_offers(self, request: web.Request) -> None:
+        """Count an offer against its address. Raises 429."""
+        self._limit(request, self._offers)
+
+    def limit_tokens(self, request: web.Request) -> None:
+        """Count a token against the address that asks for it. Raises 429."""
+        self._limit(request, self._mints)
+
+    def _limit(self, request: web.Request, limits: AddressLimits) -> None:
+        wait_s = limits.take(client_address(request, self._settings), self._clock.now_ms())
         if wait_s is not None:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS, "rate", "too many calls from this address",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from agent.audio.formats import FRAME_MS, PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.errors import WireError
+from agent.latency import AudioClock
 from transports.webrtc.codecs import Codec, CodecName
 from transports.webrtc.jitter import Arrived, JitterBuffer, Missing
 from transports.webrtc.opus import DTX_BYTES, OpusDecoder
@@ -44,8 +45,11 @@ class Receiver:
         self._time_ms = 0.0
         """Stream time of the next frame: a count of what was handed over."""
         self._next_timestamp: int | None = None
-        self._due_ms: float | None = None
-        """When audio is due next, on our clock: all before it was handed over."""
+        self._due_ms = 0.0
+        """When audio is due next if nothing is late: a frame after the last packet came."""
+        self._anchor_ms: float | None = None
+        """Our time less stream time, of the packet with the least delay; None before the first one."""
+        self._anchored_ms = 0.0
         self._dtx = False
         self._made_up = 0
         """Frames filled in since the last packet."""
@@ -74,20 +78,25 @@ class Receiver:
         """
         if self.buffer.waiting:
             self._play(self.buffer.poll(now_ms), now_ms)
-        if self._due_ms is None:
+        if self._anchor_ms is None:
             return
-        paused = self._dtx or self._made_up >= PAUSE_FRAMES
-        patience_ms = PAUSE_SLACK_MS if paused else self.buffer.wait_ms + IDLE_SLACK_MS
-        if now_ms < self._due_ms + patience_ms:
-            return
-        # By the clock, since ticks may come late. After a stall of our own, time is skipped instead.
-        skipped_ms = max(now_ms - MAX_FILL_MS - self._due_ms, 0.0)
-        self._due_ms += skipped_ms
-        self._time_ms += skipped_ms
-        while self._due_ms + patience_ms <= now_ms:
+        if self._dtx or self._made_up >= PAUSE_FRAMES:
+            # On the schedule of the quickest packet: the last one may have been late.
+            due_ms, patience_ms = self._anchor_ms + self._time_ms, PAUSE_SLACK_MS
+        else:
+            due_ms, patience_ms = self._due_ms, self.buffer.wait_ms + IDLE_SLACK_MS
+        owed_ms = now_ms - due_ms - patience_ms
+        skipped_ms = owed_ms - (MAX_FILL_MS - FRAME_MS)
+        if skipped_ms > 0:
+            # We were held up ourselves: that time is skipped, not filled.
+            self._time_ms += skipped_ms
+            self._due_ms += skipped_ms
+            owed_ms -= skipped_ms
+        while owed_ms >= 0:
             self._network.filled += 1
             self._made_up += 1
             self._give(self._fill(None))
+            owed_ms -= FRAME_MS
 
     def _play(self, items: list[Arrived | Missing], now_ms: float) -> None:
         for item in items:
@@ -107,8 +116,17 @@ class Receiver:
         duration_ms = self.format.duration_ms(len(audio))
         self._next_timestamp = int(item.timestamp + duration_ms * self._codec.clock_khz) % _WRAP
         self._due_ms = now_ms
+        self._anchor(now_ms)
         self._made_up = 0
         self._give(audio)
+
+    def _anchor(self, now_ms: float) -> None:
+        """A packet came for the stream time that is next: it may be the quickest so far."""
+        anchor_ms = now_ms - self._time_ms
+        if self._anchor_ms is not None:
+            drift_ms = (now_ms - self._anchored_ms) * AudioClock.DRIFT_PER_MS
+            anchor_ms = min(anchor_ms, self._anchor_ms + drift_ms)
+        self._anchor_ms, self._anchored_ms = anchor_ms, now_ms
 
     def _missing(self, item: Missing) -> None:
         if self._next_timestamp is not None:
@@ -125,7 +143,7 @@ class Receiver:
 
     def _close_gap(self, timestamp: int, now_ms: float) -> None:
         """The sender's clock went on without packets (DTX): so did ours, but for what the tick left open."""
-        if self._next_timestamp is None or self._due_ms is None:
+        if self._next_timestamp is None:
             return
         gap = (timestamp - self._next_timestamp + 2**31) % _WRAP - 2**31
         gap_ms = gap / self._codec.clock_khz
@@ -151,8 +169,7 @@ class Receiver:
         at_ms = self._time_ms
         duration_ms = self.format.duration_ms(len(audio))
         self._time_ms += duration_ms
-        if self._due_ms is not None:
-            self._due_ms += duration_ms
+        self._due_ms += duration_ms
         self._hear(audio, at_ms)
 
 

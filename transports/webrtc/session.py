@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.agentfile.schema import AgentFile
 from agent.clock import Clock
-from agent.errors import WireError
+from agent.errors import Refused, WireError
 from agent.lines import CallHost, CallInfo, MediaCall, Slot
 from agent.ticker import Ticker
 from transports.webrtc.bucket import Bucket
@@ -34,6 +34,7 @@ from transports.webrtc.messages import (
 from transports.webrtc.options import WebRtcOptions
 from transports.webrtc.opus import OpusEncoder
 from transports.webrtc.receiver import Receiver, heard_format
+from transports.webrtc.relay import Relay
 from transports.webrtc.reports import (
     REPORT_MS,
     Network,
@@ -52,8 +53,9 @@ logger = logging.getLogger(__name__)
 CONNECT_S = 10.0
 """From the answer to the end of the DTLS handshake: TURN over TCP on a slow phone takes some 3 s."""
 GONE_MS = 12_000.0
-"""Silence after which a browser is gone. Chrome checks connectivity every 2 s (seen), RFC 7675 has 5 s and would
-give up after 30. Long enough for the page to restart ICE when its network changes."""
+"""Silence after which a browser is gone. Chrome checks connectivity every 2 s (seen); RFC 7675 has 5 s and
+gives up after 30. Long enough for the page to restart ICE when its network changes."""
+GONE = "browser_gone"
 GOODBYE_S = 0.3
 """For the last data-channel message to leave."""
 PATCHES_PER_S = 5.0
@@ -75,6 +77,16 @@ class SessionParts:
     store: FrameStore
 
 
+class _NoSlot:
+    """Stands for the place that a call which goes on holds already."""
+
+    def release(self) -> None:
+        """Nothing to give back."""
+
+
+_NO_SLOT = _NoSlot()
+
+
 class Session:
     """A WHIP session: signalling, media and data channel of one call."""
 
@@ -84,12 +96,13 @@ class Session:
         certificate: Certificate,
         offer: Offer,
         info: CallInfo,
-        slot: Slot,
+        relay: Relay | None,
         *,
         local: bool,
     ) -> None:
-        """`info.platform_call_id` is the session's id. The session holds the slot until a call takes it over.
-        `local`: the browser is on this machine."""
+        """`relay`: of the live call that goes on here. `local`: the browser is on this machine."""
+        self.id = secrets.token_urlsafe(18)
+        """Unguessable: who has it may change and end the call."""
         self.info = info
         self.network = Network()
         """For metrics; live."""
@@ -99,7 +112,8 @@ class Session:
         self._parts = parts
         self._clock = clock = parts.clock
         self._offer = offer
-        self._slot: Slot | None = slot
+        self.relay = relay or Relay(info.platform_call_id)
+        self._slot: Slot | None = _NO_SLOT if relay is not None else None
         self._cname = secrets.token_hex(8)
         self._link = Link(parts.options.ice, clock, self._media, local=local)
         self._channel = Channel(clock, self._wish, self._bad)
@@ -124,10 +138,10 @@ class Session:
         self._report_ms = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def id(self) -> str:
-        """Unguessable: who has it may hang up."""
-        return self.info.platform_call_id
+    def reserve(self) -> None:
+        """A place for the call, unless it has one. Held until a call takes it over. Raises `Refused`."""
+        if self._slot is None:
+            self._slot = self._parts.host.reserve()
 
     # --- signalling --------------------------------------------------------------------------------
 
@@ -181,6 +195,8 @@ class Session:
             if await self._connected():
                 self._begin()
                 await self._over.wait()
+        except Refused as refused:
+            self.finish(refused.reason.value)
         except Exception:  # one call's fault must not end another's; counted by its cause
             logger.exception("webrtc session %s failed", self.id[:8])
             self.finish("fault")
@@ -212,25 +228,37 @@ class Session:
         await self._secure.connect()
 
     def _begin(self) -> None:
+        host, call_id = self._parts.host, self.info.platform_call_id
+        if self._slot is _NO_SLOT and not host.is_live(call_id):
+            self._slot = host.reserve()  # the call that was to go on has ended meanwhile: this is a new one
         slot, self._slot = self._slot, None
         assert slot is not None
-        self._channel.send(
-            write_hello(self.id, self.info.language or self._parts.agent.language, self._parts.agent.name)
-        )
-        self._call = call = self._parts.host.answer_media(self.line, slot, events=self._channel.event)
+        agent = self._parts.agent
+        self._channel.send(write_hello(call_id, self.info.language or agent.language, agent.name))
+        self.relay.taken_by(self._channel.event, self._let_go)
+        self._call = call = self._parts.host.answer_media(self.line, slot, events=self.relay.tell)
         self.line.call = call
         self._receiver = Receiver(self._offer.codec, self.network, call.hear)
         self._report_ms = self._clock.now_ms() + REPORT_MS / 10
         self._parts.ticker.add(self._tick)
+
+    def _let_go(self) -> None:
+        """The call goes on over another session: end this one without it."""
+        self._call = self.line.call = self._receiver = None
+        self.finish("replaced")
 
     async def _close(self) -> None:
         self._parts.ticker.remove(self._tick)
         self._receiver = None
         self.line.drop_marks()
         call, self._call = self._call, None
-        if call is not None:
+        if call is not None and self._cause == GONE:
+            # It may come back, from another network: see `resume` in whip.py.
+            await call.lost()
+        elif call is not None:
             await call.hung_up(self._cause)
             await self._say_goodbye()
+        self.relay.left_by(self._let_go)
         if self._slot is not None:
             self._slot.release()
             self._slot = None
@@ -274,7 +302,7 @@ class Session:
         self._receiver.tick(now_ms)
         self._sender.tick(now_ms)
         if now_ms - self._link.last_heard_ms > GONE_MS:
-            self.finish("browser_gone")
+            self.finish(GONE)
         elif now_ms >= self._report_ms:
             self._report_ms = now_ms + REPORT_MS
             reception = self._receiver.reception

@@ -1,6 +1,7 @@
 """WHIP (RFC 9725): how a browser's call is set up, changed and ended over HTTP."""
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from agent.settings import Settings
 from transports.webrtc.fragment import read_fragment
 from transports.webrtc.guard import Guard, RequestRefused
 from transports.webrtc.line import TRANSPORT
+from transports.webrtc.relay import Relay
 from transports.webrtc.sdp import OfferError, read_offer
 from transports.webrtc.secure import Certificate
 from transports.webrtc.session import Session, SessionParts
@@ -24,6 +26,8 @@ from transports.webrtc.tokens import TOKEN_S, Grant
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 ENDPOINT = "/webrtc"
+MAX_REMEMBERED = 1_000
+"""Sessions whose call can be resumed; a call waits for its browser for some seconds only."""
 _BUSY_S = "5"
 """`Retry-After` where the server is full: calls end every few seconds on a busy one."""
 
@@ -40,6 +44,8 @@ class Whip:
         self._certificate = Certificate.generateCertificate()
         self.sessions: dict[str, Session] = {}
         """By id: those that connect, and those that are calls."""
+        self._relays: OrderedDict[str, Relay] = OrderedDict()
+        """By session id, of the last sessions: which call they carried."""
 
     def routes(self) -> list[web.RouteDef]:
         """On the public port."""
@@ -106,7 +112,7 @@ class Whip:
         tokens = self._guard.own_page(request)
         if not self._parts.options.page:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "no_page", "PARLEY_WEBRTC_PAGE is off")
-        self._guard.limit(request)
+        self._guard.limit_tokens(request)
         body = {"token": tokens.mint(), "expires_in_s": TOKEN_S}
         return web.json_response(body, status=HTTPStatus.CREATED, headers={"Cache-Control": "no-store"})
 
@@ -125,24 +131,24 @@ class Whip:
     async def _post(self, request: web.Request) -> web.Response:
         """An offer: a call begins."""
         # The cheapest checks first: what a flood costs is what these cost.
-        self._guard.limit(request)
+        self._guard.limit_offers(request)
         local = self._guard.admit(request)
         self._check_room()
         body = await self._guard.body(request, SDP)
         grant = self._guard.grant(request)
         offer = read_offer(body, self._parts.options.codecs)
         self._check_room()
+        relay = self._resumed(request)
+        info = self._info(request, grant, relay)
+        session = Session(self._parts, self._certificate, offer, info, relay, local=local)
         try:
-            slot = self._parts.host.reserve()
+            session.reserve()
         except Refused as refused:
             raise _busy(str(refused)) from None
-        info = self._info(request, grant)
-        try:
-            session = Session(self._parts, self._certificate, offer, info, slot, local=local)
-        except BaseException:
-            slot.release()
-            raise
         self.sessions[session.id] = session
+        self._relays[session.id] = session.relay
+        if len(self._relays) > MAX_REMEMBERED:
+            self._relays.popitem(last=False)
         try:
             answer = await session.answer()
         except BaseException as error:
@@ -205,13 +211,21 @@ class Whip:
         if len(self.sessions) >= self._parts.options.max_sessions:
             raise _busy("too many browsers are connected")
 
-    def _info(self, request: web.Request, grant: Grant) -> CallInfo:
+    def _resumed(self, request: web.Request) -> Relay | None:
+        """The live call that goes on with this offer: the page's network has changed for good.
+
+        Who names a session's id may move its call. None: a new call, also if the old one has ended by now.
+        """
+        relay = self._relays.get(request.query.get("resume", ""))
+        return relay if relay is not None and self._parts.host.is_live(relay.call_id) else None
+
+    def _info(self, request: web.Request, grant: Grant, relay: Relay | None) -> CallInfo:
         agent = self._parts.agent
         language = request.query.get("language")
         voice = request.query.get("voice", "")[:80]
         return CallInfo(
             transport=TRANSPORT,
-            platform_call_id=secrets.token_urlsafe(18),
+            platform_call_id=relay.call_id if relay is not None else secrets.token_urlsafe(18),
             caller=grant.caller or str(client_address(request, self._settings) or ""),
             language=language if language in agent.languages else None,
             parameters={"voice": voice} if voice else {},

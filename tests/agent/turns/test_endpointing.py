@@ -156,3 +156,8 @@ def test_a_short_answer_that_was_asked_for_ends_the_turn_at_once(text: str, expe
 )
 def test_dictated_digits_are_counted(words: str, count: int) -> None:
     assert count_digits(words.split()) == count
+
+
+def test_a_known_question_instead_of_the_number_is_answered_at_once() -> None:
+    assert wait_ms("what are your opening hours", SEVEN_DIGITS) == MIN
+    assert wait_ms("it is", SEVEN_DIGITS) == MAX

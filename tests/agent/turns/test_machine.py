@@ -10,6 +10,7 @@ voice       hearing/listen   .                  .                  .            
 barge       hearing/listen   .                  yielded/pause      yielded/pause      .
 words       hearing/listen   .                  hearing/cancel     hearing/cancel     hearing/cancel
 quiet       .                idle/dismiss       idle/dismiss       .                  speaking/resume
+quiet_early .                .                  .                  .                  replying/resume
 endpoint    replying/reply   replying/reply     replying/replace   replying/replace   replying/replace
 say         replying/speak   .                  .                  .                  .
 sound       .                .                  speaking/none      .                  .

@@ -11,7 +11,7 @@ from aiohttp import web
 from agent.clock import LoopClock
 from loadtest.bulk.dialect import TELNYX, TWILIO
 from loadtest.bulk.fleet import MediaFleet, RelayFleet, Target
-from loadtest.bulk.media_call import Script
+from loadtest.bulk.script import Script
 from loadtest.callers.errors import Unreachable
 from tests.loadtest.bulk.speeches import LOUD, speech
 

@@ -10,7 +10,8 @@ from agent.audio.formats import PCMU_8K
 from agent.clock import LoopClock
 from loadtest.bulk.dialect import TWILIO
 from loadtest.bulk.figures import Figures
-from loadtest.bulk.media_call import Doing, MediaCall, Script
+from loadtest.bulk.media_call import Doing, MediaCall
+from loadtest.bulk.script import Script
 from tests.loadtest.bulk.speeches import LOUD, speech
 from tests.loadtest.bulk.wire import messages
 

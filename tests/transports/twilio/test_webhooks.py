@@ -115,6 +115,17 @@ async def test_or_to_a_media_stream() -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("mode", "noun"), [("media", "Stream"), ("relay", "ConversationRelay"), ("nonsense", "ConversationRelay")]
+)
+async def test_a_numbers_webhook_address_may_name_the_other_mode(mode: str, noun: str) -> None:
+    async with twilio(PARLEY_TWILIO_MODE="relay") as side:
+        status, answer = await side.post(f"/twilio/voice?mode={mode}", RINGING)
+        assert status == 200
+        assert answer is not None
+        assert answer.find(f"Connect/{noun}") is not None
+
+
 async def test_a_repeated_request_holds_one_ticket() -> None:
     async with twilio() as side:
         await side.voice()

@@ -192,6 +192,16 @@ class Browser:
         async with self.served.client.delete(self.served.url + self.location) as response:
             return response.status
 
+    async def vanish(self) -> None:
+        """Its machine is gone: not a word more, not even a goodbye."""
+
+        async def nowhere(data: bytes, address: tuple[str, int]) -> None:
+            pass
+
+        for protocol in self.peer.getSenders()[0].transport.transport._connection._protocols:
+            protocol.send_data = nowhere
+            protocol.send_stun = lambda message, address: None
+
     async def close(self) -> None:
         if self.reader is not None:
             self.reader.cancel()

@@ -130,6 +130,18 @@ def test_silence_in_a_pause_is_heard_when_it_happens(packets: list[bytes]) -> No
     assert len(ear.frames) - before >= (ear.now_ms - began_ms - 40) / 20
 
 
+def test_a_late_packet_before_a_pause_does_not_make_the_pause_late(packets: list[bytes]) -> None:
+    ear = Ear()
+    for number in range(20):
+        ear.packet(number, packets[number])
+        ear.wait(20)
+    ear.now_ms += 60
+    ear.packet(20, b"\x08")
+    ear.wait(200)
+    _, at_ms = ear.frames[-1]
+    assert ear.now_ms - 1000 - at_ms < 40
+
+
 def test_an_outage_is_not_heard_twice(packets: list[bytes]) -> None:
     ear = Ear()
     for number in range(20):

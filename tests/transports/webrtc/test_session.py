@@ -26,18 +26,45 @@ async def test_a_browser_that_vanishes_is_noticed(monkeypatch: pytest.MonkeyPatc
     async with serving() as served, browser(served) as page:
         call = await served.call()
         await page.open.wait()
-
-        async def nowhere(data: bytes, address: tuple[str, int]) -> None:
-            pass
-
-        # Its machine is gone: not a word more, not even a goodbye.
-        sender = page.peer.getSenders()[0]
-        for protocol in sender.transport.transport._connection._protocols:
-            protocol.send_data = nowhere
-            protocol.send_stun = lambda message, address: None
+        await page.vanish()
         await eventually(call.ended.is_set)
-        assert ("hung_up", "browser_gone") in call.events
+        assert ("lost",) in call.events
         await eventually(lambda: not served.whip.sessions)
+
+
+async def test_a_page_that_comes_back_goes_on_with_its_call() -> None:
+    async with serving() as served, browser(served) as page:
+        call = await served.call()
+        await page.open.wait()
+        call_id = call.line.info.platform_call_id
+        old = page.location.rpartition("/")[2]
+        async with browser(served, query=f"?resume={old}") as again:
+            await eventually(lambda: call.count("reattached"))
+            await eventually(lambda: list(served.whip.sessions) == [again.location.rpartition("/")[2]])
+            assert again.location != page.location
+            assert not call.ended.is_set()
+            heard = call.count("hear")
+            await eventually(lambda: call.count("hear") > heard + 5)
+            listener = served.host.listeners[0]  # the core knows only the first
+            assert listener is not None
+            listener(StateChanged("speaking"))
+            await eventually(lambda: "state" in again.types)
+            assert again.messages[0]["call"] == call_id
+            assert len(served.host.reserved) == 1
+            await again.delete()
+            await eventually(call.ended.is_set)
+
+
+async def test_who_comes_back_too_late_makes_a_new_call() -> None:
+    async with serving() as served, browser(served) as page:
+        first = await served.call()
+        await page.delete()
+        await eventually(first.ended.is_set)
+        del served.host.live[first.line.info.platform_call_id]
+        async with browser(served, query=f"?resume={page.location.rpartition('/')[2]}"):
+            second = await served.call()
+            assert second is not first
+            assert len(served.host.reserved) == 2
 
 
 async def test_a_flood_of_messages_is_dropped_then_ends_the_call() -> None:
@@ -103,10 +130,10 @@ async def test_forged_media_is_counted_and_dropped() -> None:
 async def test_a_core_that_fails_on_audio_ends_its_call_only(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as served, browser(served) as first, browser(served):
         await eventually(lambda: len(served.host.calls) == 2)
+        session = served.whip.sessions[first.location.rpartition("/")[2]]
         broken, well = served.host.calls
-        if broken.line.info.platform_call_id not in first.location:
+        if session.line is not broken.line:
             broken, well = well, broken
-        session = served.whip.sessions[broken.line.info.platform_call_id]
         assert session._receiver is not None
 
         def fail(payload: bytes, timestamp_ms: float) -> None:

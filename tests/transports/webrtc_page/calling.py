@@ -32,7 +32,7 @@ async def phase(page: Page, wanted: str) -> None:
 async def until(holds: Callable[[], object]) -> None:
     """Wait until `holds()` is true."""
     async with asyncio.timeout(WAIT_S):
-        while not holds():
+        while not holds():  # noqa: ASYNC110  most of what is waited for is in the browser
             await asyncio.sleep(0.02)
 
 

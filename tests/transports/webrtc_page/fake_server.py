@@ -158,6 +158,7 @@ class FakeSession:
                 frame = await track.recv()
             except MediaStreamError:
                 return
+            assert isinstance(frame, AudioFrame)
             for piece in resampler.resample(frame):
                 self.heard += piece.to_ndarray().tobytes()
 

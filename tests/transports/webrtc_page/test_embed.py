@@ -81,7 +81,8 @@ async def test_the_site_can_drive_it_and_hears_of_everything(
     await page.evaluate("""() => {
       window.told = [];
       for (const name of ["parley-phase", "parley-message", "parley-end"])
-        document.addEventListener(name, ({ detail }) => window.told.push([name, detail.type ?? detail.cause ?? detail]));
+        document.addEventListener(name, ({ detail }) =>
+          window.told.push([name, detail.type ?? detail.cause ?? detail]));
     }""")
     call = "document.querySelector('parley-call')"
     await page.evaluate(f"{call}.start({{ microphone: false }})")
@@ -104,7 +105,10 @@ async def test_a_provider_of_tokens_is_asked_for_each_offer(
     page = await visit(browser, site, "<parley-call></parley-call>")
     await page.evaluate("""() => {
       window.asked = 0;
-      document.querySelector("parley-call").tokenProvider = async () => { window.asked += 1; return "granted"; };
+      document.querySelector("parley-call").tokenProvider = async () => {
+        window.asked += 1;
+        return "granted";
+      };
     }""")
     await button(page, "Start talking").click()
     session = await server.session()
@@ -129,9 +133,7 @@ async def test_two_elements_on_one_page_are_two_calls(
     browser: Browser, server: FakeServer, site: Site
 ) -> None:
     page = await visit(
-        browser,
-        site,
-        '<parley-call id="a" token="granted"></parley-call><parley-call id="b" token="granted"></parley-call>',
+        browser, site, "".join(f'<parley-call id="{name}" token="granted"></parley-call>' for name in "ab")
     )
     first, second = page.locator("#a"), page.locator("#b")
     await first.get_by_role("button", name="Start talking").click()

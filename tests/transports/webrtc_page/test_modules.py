@@ -126,7 +126,11 @@ async def test_a_reply_is_cut_after_the_last_heard_word(
 
 
 async def test_entries_are_bounded(page: Page) -> None:
-    body = "const t = new m.Transcript(); for (let n = 0; n < 1000; n++) t.note({ text: `${n}` }); return t.entries;"
+    body = """
+    const t = new m.Transcript();
+    for (let n = 0; n < 1000; n++) t.note({ text: `${n}` });
+    return t.entries;
+    """
     made = await run(page, "transcript", body)
     assert len(made) == 400
     assert made[-1]["text"] == "999"
@@ -226,7 +230,8 @@ OFFER = "\r\n".join([
     "v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1",
     "m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=ice-ufrag:old1", "a=ice-pwd:oldpassword", "a=mid:0",
     "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host", "a=end-of-candidates",
-    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=ice-ufrag:old1", "a=ice-pwd:oldpassword", "a=mid:1", "",
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=ice-ufrag:old1", "a=ice-pwd:oldpassword",
+    "a=mid:1", "",
 ])  # fmt: skip
 
 
@@ -246,8 +251,10 @@ async def test_a_fragment_names_the_first_media_section_and_its_credentials(page
 
 
 async def test_a_restart_replaces_credentials_everywhere_and_candidates_once(page: Page) -> None:
-    restart = "a=ice-lite\r\na=ice-ufrag:new1\r\na=ice-pwd:newpassword\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n" \
-        "a=candidate:3 1 udp 1 192.0.2.9 6000 typ host\r\n"  # fmt: skip
+    restart = "\r\n".join([
+        "a=ice-lite", "a=ice-ufrag:new1", "a=ice-pwd:newpassword", "m=audio 9 RTP/AVP 0", "a=mid:0",
+        "a=candidate:3 1 udp 1 192.0.2.9 6000 typ host", "",
+    ])  # fmt: skip
     made = str(await run(page, "sdpfrag", "return m.restarted(...args)", OFFER, restart)).split("\r\n")
     assert made.count("a=ice-ufrag:new1") == made.count("a=ice-pwd:newpassword") == 2
     assert [line for line in made if "candidate" in line] == [
@@ -282,9 +289,11 @@ async def test_unknown_fields_are_no_reason_to_ignore_a_message(page: Page) -> N
 
 async def test_every_language_has_words_for_everything_on_the_page(page: Page) -> None:
     body = """
-    const tables = await Promise.all(["en", "es", "fr", "de"].map((name) => import(`/page/strings-${name}.js`)));
+    const load = (name) => import(`/page/strings-${name}.js`);
+    const tables = await Promise.all(["en", "es", "fr", "de"].map(load));
     const [english, ...others] = tables.map((table) => Object.keys(table.default));
-    return others.map((keys) => [english.filter((key) => !keys.includes(key)), keys.filter((key) => !english.includes(key))]);
+    const without = (some, others) => some.filter((key) => !others.includes(key));
+    return others.map((keys) => [without(english, keys), without(keys, english)]);
     """
     assert await run(page, "strings", body) == [[[], []]] * 3
 

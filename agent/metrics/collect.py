@@ -1,0 +1,242 @@
+"""Collects everything for Prometheus when it scrapes: counting is done elsewhere, and costs nothing there.
+
+Per call there are plain integers, per stage there is the latency book; here they are summed up and put under
+the names of `agent.metrics.names`.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.core import Metric as Family
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from agent.admission import LoopLag
+from agent.latency import CallCounters
+from agent.metrics import names
+from agent.metrics.histograms import Series
+from agent.metrics.host import Host
+from agent.metrics.latency_book import BoundedLabels, LatencyBook
+from agent.metrics.names import BUCKETS_S, COUNTER_HELP, Kind, Metric
+from agent.metrics.quality import report_quality
+from agent.registry import Registry
+from agent.ticker import Ticker
+
+logger = logging.getLogger(__name__)
+
+_CAUSES = frozenset(
+    (
+        "caller_hung_up", "agent_hung_up", "transferred", "line_lost", "session_ended", "time_limit",
+        "drained", "replaced", "internal_error", "browser_gone", "completed", "busy", "failed", "no-answer",
+        "canceled",
+    )
+)  # fmt: skip
+"""Ours, and the final statuses of Twilio's callbacks. Anything else is `other`: labels stay bounded."""
+
+Labels = tuple[str, ...]
+L = TypeVar("L", bound=Labels)
+
+
+class Watch:
+    """What the stall watch and the invariants count. The base class watches nothing."""
+
+    stalls = 0
+    stalled_ms = 0.0
+
+    @property
+    def violations(self) -> Mapping[str, int]:
+        """By invariant."""
+        return {}
+
+
+class CallCollector:
+    """Sums over live and ended calls."""
+
+    def __init__(self, book: LatencyBook, calls: Registry) -> None:
+        self._book = book
+        self._calls = calls
+        self._kinds = BoundedLabels(limit=64)
+
+    def collect(self) -> Iterator[Family]:
+        """See `prometheus_client.registry.Collector`."""
+        yield _stage_family(self._book.series())
+        yield from self._counters()
+        yield _family(names.TURN_GAPS, self._book.gaps)
+        calls = self._calls
+        live = Counter((call.record.info.transport,) for call in calls.live)
+        yield _family(names.CALLS_LIVE, live)
+        # Several unknown causes are one series: a name given twice would make the whole scrape invalid.
+        ended: Counter[Labels] = Counter()
+        for (transport, cause), count in calls.ended_calls.items():
+            ended[transport, cause if cause in _CAUSES else "other"] += count
+        yield _family(names.CALLS_ENDED, ended)
+        bad: Counter[Labels] = Counter()
+        for (transport, kind), count in calls.bad_requests.items():
+            bad[transport, self._kinds(kind)] += count
+        yield _family(names.BAD_REQUESTS, bad)
+        refused = {(reason,): count for reason, count in calls.admission.refused.items()}
+        yield _family(names.CALLS_REFUSED, refused)
+        yield _family(names.QUALITY, self._quality())
+
+    def _counters(self) -> Iterator[Family]:
+        totals: dict[str, CallCounters] = {}
+        for transport, ended in self._calls.ended_totals.items():
+            totals.setdefault(transport, CallCounters()).add(ended)
+        for call in self._calls.live:
+            totals.setdefault(call.record.info.transport, CallCounters()).add(call.record.counters)
+        for counter in fields(CallCounters):
+            if counter.name in COUNTER_HELP:
+                metric = names.COUNTERS[counter.name]
+                yield _family(metric, {(name,): getattr(sums, counter.name) for name, sums in totals.items()})
+        yield _family(names.PLAYOUT_GAP, {(name,): sums.gap_ms / 1000 for name, sums in totals.items()})
+
+    def _quality(self) -> dict[Labels, float]:
+        """The mean over live calls whose device reports."""
+        found: dict[str, list[float]] = {}
+        for call in self._calls.live:
+            record = call.record
+            quality = report_quality(record.client) if record.client is not None else None
+            if quality is not None:
+                found.setdefault(record.info.transport, []).append(quality)
+        return {(name,): sum(values) / len(values) for name, values in found.items()}
+
+
+class ProcessState:
+    """The process and the machine: loop, slots, stalls, providers, cgroup."""
+
+    def __init__(
+        self,
+        calls: Registry,
+        lag: LoopLag,
+        ticker: Ticker,
+        watch: Watch,
+        failures: Mapping[str, Mapping[str, int]],
+        certificate: Path | None,
+    ) -> None:
+        """`failures`: live counters by kind of provider and provider. `certificate`: of the public port."""
+        self._calls = calls
+        self._lag = lag
+        self._ticker = ticker
+        self._watch = watch
+        self._failures = failures
+        self._certificate_end_s = _end_of(certificate)
+        self._host = Host()
+        self._version = version("parley")
+
+    def collect(self) -> Iterator[Family]:
+        """See `prometheus_client.registry.Collector`."""
+        admission, watch = self._calls.admission, self._watch
+        failures = {
+            (kind, provider): count
+            for kind, by_provider in self._failures.items()
+            for provider, count in by_provider.items()
+        }
+        yield _family(names.FAILOVERS, failures)
+        yield _family(names.VIOLATIONS, {(name,): count for name, count in watch.violations.items()})
+        yield _family(names.BUILD, {(self._version,): 1})
+        plain: tuple[tuple[Metric, float | None], ...] = (
+            (names.SLOTS, admission.max_calls),
+            (names.SLOTS_TAKEN, admission.taken),
+            (names.DRAINING, admission.draining),
+            (names.LOOP_LAG, self._lag.smoothed_ms / 1000),
+            (names.LOOP_LAG_MAX, self._lag.max_ms / 1000),
+            (names.PLAYOUT_LATE_MAX, self._ticker.max_late_ms / 1000),
+            (names.STALLS, watch.stalls),
+            (names.STALL_SECONDS, watch.stalled_ms / 1000),
+            (names.CERTIFICATE_END, self._certificate_end_s),
+            *self._machine(),
+        )
+        for metric, value in plain:
+            if value is not None:
+                yield _family(metric, {(): float(value)})
+
+    def _machine(self) -> Iterator[tuple[Metric, float | None]]:
+        throttling, memory = self._host.throttling(), self._host.memory()
+        if throttling is not None:
+            yield names.THROTTLED_PERIODS, throttling.periods
+            yield names.THROTTLED_SECONDS, throttling.seconds
+        if memory is not None:
+            yield names.MEMORY_USED, memory.used
+            yield names.MEMORY_LIMIT, memory.limit
+        yield names.DISK_USED, self._host.disk_used()
+
+
+class Metrics:
+    """The process's metrics, ready to be scraped."""
+
+    def __init__(
+        self,
+        book: LatencyBook,
+        calls: Registry,
+        lag: LoopLag,
+        ticker: Ticker,
+        *,
+        watch: Watch | None = None,
+        failures: Mapping[str, Mapping[str, int]] | None = None,
+        certificate: Path | None = None,
+    ) -> None:
+        """See `ProcessState` for what may be left out."""
+        self.book = book
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(CallCollector(book, calls))
+        self._registry.register(
+            ProcessState(calls, lag, ticker, watch or Watch(), failures or {}, certificate)
+        )
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def exposition(self) -> bytes:
+        """Prometheus text format."""
+        return generate_latest(self._registry)
+
+
+def _stage_family(series: Iterable[Series]) -> HistogramMetricFamily:
+    metric = names.STAGE_SECONDS
+    family = HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
+    for each in series:
+        key = each.key
+        labels = (key.stage, key.transport, key.language, key.provider, key.cache)
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip(_BOUNDS, each.buckets, strict=True):
+            total += count
+            buckets.append((bound, total))
+        family.add_metric(labels, buckets, each.sum_s)
+    return family
+
+
+_BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
+
+
+def _family(metric: Metric, values: Mapping[L, float]) -> Family:
+    kind: Callable[..., CounterMetricFamily | GaugeMetricFamily]
+    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    family = kind(metric.name.removesuffix("_total"), metric.text, labels=metric.labels)
+    for labels, value in sorted(values.items()):
+        family.add_metric(labels, value)
+    return family
+
+
+def _end_of(certificate: Path | None) -> float | None:
+    """When a PEM certificate ends, unix time; of the first in the file, which is the server's own."""
+    if certificate is None:
+        return None
+    try:
+        end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        # The TLS port says so too, and does not open: here it is only the metric that is missing.
+        logger.warning("certificate %s cannot be read: %s", certificate, error)
+        return None
+    return end.timestamp()

@@ -1,0 +1,25 @@
+"""How bulk callers behave."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Milliseconds. `every` means: in each so many-th turn; 0 is never."""
+
+    think_ms: tuple[float, float] = (500.0, 1500.0)
+    """Between the agent's last word and the caller's next: uniform."""
+    barge_every: int = 3
+    """The reply is interrupted with words ..."""
+    barge_after_ms: float = 1500.0
+    """... after so much of it was heard."""
+    cough_every: int = 0
+    """The caller coughs into the reply, at the same point, and wants it to go on."""
+    keys_every: int = 0
+    """The caller presses keys instead of speaking ..."""
+    keys: str = "1#"
+    """... these: `0-9 * #`."""
+    hang_up_after: int = 0
+    """Turns until the caller hangs up, whatever the agent is doing then; 0 stays."""
+    answer_within_ms: float = 5000.0
+    """Then a turn counts as unanswered and the caller asks again."""

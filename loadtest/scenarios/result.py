@@ -1,0 +1,122 @@
+"""What a run measured, step by step and second by second; it becomes the JSON file. No IO.
+
+Times in `timeline` and `events` are seconds from the first measurement.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadtest.bulk.figures import FAILURES
+
+FORMAT = 1
+"""Of the JSON file: raised when readers of an older one would misread it."""
+Point = dict[str, Any]
+"""A moment of a run: `t_s`, `calls`, `turns`, `errors`, `p50_ms`, `p95_ms`, `late_ms`, and of the server `cpu_percent`,
+`rss_mb`, `fds`, `tasks`, `objects`, which are None where they are not known."""
+
+
+@dataclass(slots=True)
+class StepResult:
+    """One load, measured once."""
+
+    name: str
+    calls: int
+    """Wanted."""
+    seconds: float
+    """Measured."""
+    live: int = 0
+    """Calls that were on at its end."""
+    callers: dict[str, Any] = field(default_factory=dict)
+    """What the callers measured: `loadtest.bulk.figures.Figures.summary`."""
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    """The same turn by turn: `voice_to_voice_ms`, `barge_in_ms`, `jitter_ms` ... and the server's `added_ms`."""
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The server's own account by stage: `figures.percentiles`."""
+    counters: dict[str, float] = field(default_factory=dict)
+    """The server's counters that should be 0."""
+    cpu_ms_per_call: float | None = None
+    """Of the server, per call and second."""
+    core_percent: float | None = None
+    """Of a core, in use by the server."""
+    waited_percent: float | None = None
+    """Of the time, for which the server waited for its core: noise of the machine."""
+    rss_mb: float | None = None
+    rss_kb_per_call: float | None = None
+    """Beyond the idle server."""
+    late_p99_ms: float = 0.0
+    """The callers' own pacing error."""
+    callers_core_percent: float = 0.0
+    bottlenecks: list[str] = field(default_factory=list)
+    """Why the step says nothing about the server: the callers were too slow. Empty for a step that counts."""
+
+    @property
+    def valid(self) -> bool:
+        """The callers kept up."""
+        return not self.bottlenecks
+
+    @property
+    def failures(self) -> int:
+        """What callers would complain about."""
+        return sum(int(self.callers.get(name, 0)) for name in FAILURES)
+
+
+@dataclass(slots=True)
+class EventResult:
+    """Something that was done to the server, and how long callers felt it."""
+
+    at_s: float
+    do: str
+    detail: str = ""
+    recovery_s: float = math.nan
+    """To the first good second after the last bad one; infinite if there was none, NaN if not known yet."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One run of a scenario."""
+
+    scenario: dict[str, Any]
+    when: str
+    machine: dict[str, Any]
+    scale: float = 1.0
+    target: str = ""
+    """The server's URL, if it was not our own."""
+    steps: list[StepResult] = field(default_factory=list)
+    timeline: list[Point] = field(default_factory=list)
+    events: list[EventResult] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    capacity: int | None = None
+    """What a search found: calls."""
+    capacity_note: str = ""
+    ended: str = ""
+    """Why the run ended before its time, one line; empty if it did not."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        """No step in which the callers were the bottleneck."""
+        return all(step.valid for step in self.steps)
+
+
+BAD_LIVE_SHARE = 0.9
+"""A second with fewer of the wanted calls on is a bad one."""
+
+
+def recoveries(events: list[EventResult], timeline: list[Point]) -> None:
+    """Fill in each event's `recovery_s`, from what callers met until the next event (or the end)."""
+    for at, event in enumerate(events):
+        until_s = events[at + 1].at_s if at + 1 < len(events) else math.inf
+        points = [point for point in timeline if event.at_s < point["t_s"] <= until_s]
+        bad = [
+            index
+            for index, point in enumerate(points)
+            if point["errors"] or point["calls"] < BAD_LIVE_SHARE * point["wanted"]
+        ]
+        if not points:
+            continue
+        if not bad:
+            event.recovery_s = 0.0
+            continue
+        good = [point["t_s"] for point in points[bad[-1] + 1 :] if point["answers"]]
+        event.recovery_s = good[0] - event.at_s if good else math.inf

@@ -1,0 +1,221 @@
+"""The server under test: our own child, started with its services and pinned to a core, or one at an address."""
+
+import contextlib
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.clock import Clock
+from agent.errors import ConfigError
+from loadtest.bulk.fleet import Target
+from loadtest.bulk.probe import cost, rss_kb
+from loadtest.callers.errors import Unreachable
+from loadtest.callers.local_server import LocalServer
+from loadtest.scenarios.schema import Action
+from loadtest.scenarios.services import Services
+
+_METRICS = {
+    "process_cpu_seconds_total": "cpu_s",
+    "process_resident_memory_bytes": "rss",
+    "process_open_fds": "fds",
+    "parley_tasks": "tasks",
+    "parley_objects": "objects",
+}
+"""What is read from `/metrics`, and what we call it."""
+_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+_ROOM = 16
+"""Slots beyond the scenario's calls: callers who call again overlap with their former selves."""
+
+
+class Server(ABC):
+    """What a run needs to know of the server."""
+
+    def __init__(self, target: Target, side_url: str, side_token: str | None = None) -> None:
+        self.target = target
+        self.side_url = side_url
+        self._headers = {"Authorization": f"Bearer {side_token}"} if side_token else {}
+
+    async def gauges(self) -> dict[str, float]:
+        """`cpu_s`, `rss` (bytes), `fds`, `tasks`, `objects` as `/metrics` has them; empty if it cannot be had."""
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT, headers=self._headers) as client,
+                client.get(f"{self.side_url}/metrics") as answer,
+            ):
+                text = await answer.text() if answer.status == 200 else ""
+        except (TimeoutError, aiohttp.ClientError):
+            return {}
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if sample.name in _METRICS:
+                    found[_METRICS[sample.name]] = sample.value
+        return found
+
+    @abstractmethod
+    def cpu_ms(self) -> float | None:
+        """CPU time since its start; None where it cannot be read from outside."""
+
+    @abstractmethod
+    def waited_ms(self) -> float | None:
+        """Time for which it was ready to run but its core was taken."""
+
+    @abstractmethod
+    def rss_kb(self) -> float | None:
+        """Resident memory."""
+
+    @abstractmethod
+    async def ended(self) -> str:
+        """Why it ended by itself, one line; empty while it runs (or where that cannot be known)."""
+
+    @abstractmethod
+    async def do(self, action: Action) -> None:
+        """Something goes wrong, or right again. Raises `Unreachable` if it does not come back."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End what was started. Idempotent."""
+
+
+class RemoteServer(Server):
+    """A server that somebody else runs, at `http://host:port`."""
+
+    def __init__(self, url: str, side_url: str, side_token: str | None) -> None:
+        """Raises `ConfigError` for a URL that bulk callers cannot call."""
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
+            raise ConfigError(f"--target {url!r}: expected http://host:port (bulk callers do not speak TLS)")
+        super().__init__(Target(parts.hostname, parts.port or 80), side_url.rstrip("/"), side_token)
+
+    def cpu_ms(self) -> float | None:
+        return None
+
+    def waited_ms(self) -> float | None:
+        return None
+
+    def rss_kb(self) -> float | None:
+        return None
+
+    async def ended(self) -> str:
+        return ""
+
+    async def do(self, action: Action) -> None:
+        raise ConfigError(f"{action.value} needs a server of the scenario's own: leave --target out")
+
+    async def stop(self) -> None:
+        """It is not ours."""
+
+
+class OwnServer(Server):
+    """`parley serve` and its services as child processes. `start` it."""
+
+    def __init__(
+        self, services: Services, clock: Clock, environ: Mapping[str, str], calls: int, telnyx_codec: str = ""
+    ) -> None:
+        self._services = services
+        self._clock = clock
+        self._environ = {**environ, **services.environ}
+        self._folder = tempfile.TemporaryDirectory(prefix="parley-load-")
+        agent = Path(self._folder.name) / "agent.yaml"
+        agent.write_text(services.agent)
+        self._settings = {
+            "PARLEY_AGENT_FILE": str(agent),
+            "PARLEY_MAX_CALLS": str(calls + _ROOM),
+            # The load tester wants to see latency slip, not calls refused for it.
+            "PARLEY_MAX_LOOP_LAG_MS": "2000",
+            "PARLEY_DRAIN_S": "1",
+            "PARLEY_LOG_LEVEL": "WARNING",
+        }
+        if telnyx_codec:
+            self._settings["PARLEY_TELNYX_CODEC"] = telnyx_codec
+        self._server = LocalServer(clock, self._environ, **self._settings)
+        # For the ones to come after it.
+        self._settings |= {
+            "PARLEY_PORT": str(self._server.port),
+            "PARLEY_SIDE_PORT": str(self._server.side_port),
+        }
+        self._restarting = False
+        super().__init__(Target("127.0.0.1", self._server.port), self._server.side_url)
+
+    async def start(self, server_core: int | None) -> None:
+        """The services, then the server, on `server_core` if given. Raises `Unreachable`, one line."""
+        for child in self._services.children:
+            await child.start()
+        self._core = server_core
+        await self._start_server()
+
+    async def _start_server(self) -> None:
+        before = os.sched_getaffinity(0)
+        if self._core is not None:
+            # A child keeps the core that its parent was on when it was born.
+            os.sched_setaffinity(0, {self._core})
+        try:
+            await self._server.__aenter__()
+        except Unreachable as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            said = lines[-1] if len(lines) > 1 else ""
+            raise Unreachable(f"{lines[0].rstrip(':')}{': ' if said else ''}{said}") from None
+        finally:
+            os.sched_setaffinity(0, before)
+
+    def cpu_ms(self) -> float | None:
+        with contextlib.suppress(OSError):
+            return cost(self._server.pid).cpu_ms
+        return None
+
+    def waited_ms(self) -> float | None:
+        with contextlib.suppress(OSError):
+            return cost(self._server.pid).waited_ms
+        return None
+
+    def rss_kb(self) -> float | None:
+        with contextlib.suppress(OSError):
+            return float(rss_kb(self._server.pid)) or None
+        return None
+
+    async def ended(self) -> str:
+        if self._restarting:
+            return ""
+        code = await self._server.wait(0.001)
+        if code is None or self._restarting:
+            return ""
+        lines = [line for line in self._server.log().splitlines() if line.strip()]
+        return f"the server ended with {code}" + (f": {lines[-1]}" if lines else "")
+
+    async def do(self, action: Action) -> None:
+        primary = self._services.primary
+        if action in (Action.RESTART_SERVER, Action.KILL_SERVER):
+            await self._restart(kill=action is Action.KILL_SERVER)
+        elif primary is None:
+            raise ConfigError(f"{action.value}: the stub providers are inside the server")
+        elif action is Action.KILL_PROVIDERS:
+            primary.kill()
+        elif action is Action.STALL_PROVIDERS:
+            primary.stall()
+        elif action is Action.RESTORE_PROVIDERS:
+            await primary.restore()
+
+    async def _restart(self, *, kill: bool) -> None:
+        self._restarting = True
+        try:
+            if kill:
+                os.kill(self._server.pid, 9)
+            await self._server.stop()
+            port, side_port = self._server.port, self._server.side_port
+            self._server = LocalServer(self._clock, self._environ, **self._settings)
+            self._server.port, self._server.side_port = port, side_port
+            await self._start_server()
+        finally:
+            self._restarting = False
+
+    async def stop(self) -> None:
+        await self._server.stop()
+        for child in self._services.children:
+            await child.stop()
+        self._folder.cleanup()

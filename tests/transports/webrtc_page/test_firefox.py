@@ -1,0 +1,135 @@
+"""The page in Debian's Firefox, driven by WebDriver BiDi over its own WebSocket.
+
+Sound that comes out cannot be checked: without an audio device Firefox keeps its audio contexts asleep. That
+packets arrive and are decoded in time is.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websockets
+
+from tests import speech
+from tests.browser import RATE_HZ
+from tests.transports.webrtc_page.calling import until
+from tests.transports.webrtc_page.fake_server import FakeServer
+
+FIREFOX = shutil.which("firefox-esr") or ""
+PREFERENCES = {
+    "media.navigator.streams.fake": "true",  # a microphone that hums
+    "media.navigator.permission.disabled": "true",
+    "media.autoplay.default": "0",
+    "media.peerconnection.ice.loopback": "true",
+    "datareporting.policy.dataSubmissionEnabled": "false",
+    "app.normandy.enabled": "false",
+    "app.update.disabledForTesting": "true",
+    "network.captive-portal-service.enabled": "false",
+}
+START_S = 30.0
+CALL = "document.querySelector('parley-call')"
+
+
+class Firefox:
+    """One tab of a running Firefox."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        self._socket = socket
+        self._sent = 0
+        self._tab = ""
+        self.errors: list[str] = []
+
+    async def command(self, method: str, **params: Any) -> Any:
+        """Send a BiDi command and return its result."""
+        self._sent += 1
+        await self._socket.send(json.dumps({"id": self._sent, "method": method, "params": params}))
+        async with asyncio.timeout(START_S):
+            while True:
+                message = json.loads(await self._socket.recv())
+                if message.get("id") == self._sent:
+                    assert message["type"] == "success", message
+                    return message["result"]
+                entry = message.get("params", {})
+                if message.get("method") == "log.entryAdded" and entry["level"] == "error":
+                    self.errors.append(str(entry["text"]))
+
+    async def open(self, url: str) -> None:
+        """Load a page."""
+        await self.command("session.new", capabilities={})
+        await self.command("session.subscribe", events=["log.entryAdded"])
+        self._tab = (await self.command("browsingContext.getTree"))["contexts"][0]["context"]
+        await self.command("browsingContext.navigate", context=self._tab, url=url, wait="complete")
+
+    async def run(self, script: str) -> Any:
+        """The value of an expression, as after a click."""
+        made = await self.command(
+            "script.evaluate", expression=script, target={"context": self._tab}, awaitPromise=True,
+            userActivation=True,
+        )  # fmt: skip
+        assert made["type"] == "success", made
+        return made["result"].get("value")
+
+    async def is_so(self, script: str) -> None:
+        """Wait until an expression is true."""
+        async with asyncio.timeout(START_S):
+            while not await self.run(script):
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def firefox(profile: Path) -> AsyncIterator[Firefox]:
+    lines = [f'user_pref("{name}", {value});' for name, value in PREFERENCES.items()]
+    (profile / "user.js").write_text("\n".join(lines))
+    process = await asyncio.create_subprocess_exec(
+        FIREFOX, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port", "0",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "HOME": str(profile)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    reading: asyncio.Task[bytes] | None = None
+    try:
+        async with asyncio.timeout(START_S):
+            while not (found := re.search(rb"listening on (ws://\S+)", await process.stderr.readline())):
+                assert process.returncode is None, "firefox ended before it listened"
+        # Its further words must not fill the pipe.
+        reading = asyncio.create_task(process.stderr.read(), name="firefox-words")
+        async with websockets.connect(f"{found[1].decode()}/session", max_size=None) as socket:
+            yield Firefox(socket)
+    finally:
+        process.terminate()
+        await process.wait()
+        if reading is not None:
+            await reading
+
+
+@pytest.mark.skipif(not FIREFOX, reason="needs Debian's firefox-esr")
+async def test_a_call_from_firefox(server: FakeServer, tmp_path: Path) -> None:
+    async with firefox(tmp_path) as browser:
+        await browser.open(server.url)
+        await browser.is_so(f"{CALL}.shadowRoot?.querySelector('.title')?.textContent === 'Riverside Clinic'")
+        await browser.run(f"{CALL}.start()")
+        session = await server.session()
+        await browser.is_so(f"{CALL}.phase === 'live'")
+        session.voice.play(speech.speech("Hello, this is the clinic.", RATE_HZ, mu_law_roundtrip=False))
+        session.send("agent", turn=1, text="Hello, this is the clinic.", kind="greeting")
+        session.send("heard", turn=1, text="Hello, this", done=False, interrupted=False)
+        await browser.is_so(f"{CALL}.shadowRoot.querySelector('.heard')?.textContent === 'Hello, this'")
+        await until(
+            lambda: speech.level_dbfs(bytes(session.heard[-RATE_HZ:])) > -40 if session.heard else False
+        )
+        await until(lambda: len(session.of("client")) >= 2)
+        metrics = session.of("client")[-1]["metrics"]
+        assert metrics["received"] >= 40
+        assert metrics["lost"] == 0
+        assert await browser.run(f"{CALL}.shadowRoot.querySelector('audio').paused") is False
+        await browser.run(f"{CALL}.hangUp()")
+        await until(session.ended.is_set)
+        assert ("DELETE", "0") in server.requests
+        assert browser.errors == []
