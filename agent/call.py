@@ -241,6 +241,7 @@ class Call:
         if reply is None or generation != reply.generation or self.state is State.ENDED:
             return
         outcome = reply.outcome
+        self.record.counters.unanswered += not reply.record.answered
         self.replies.settle(interrupted=False)
         self._do(self.machine.handle(Event.DONE))
         self._follow(outcome)
@@ -287,7 +288,6 @@ class Call:
         """Run a reply; when it made no sound and has none to make, nothing else tells that it is over."""
         await work
         if reply is self.replies.current and not reply.record.answered and not self._mouth.waiting:
-            self.record.counters.unanswered += 1
             self.heard_out(reply.generation)
 
     def _follow(self, outcome: Outcome) -> None:

@@ -17,6 +17,7 @@ COMMANDS = "parley.commands"
 _OWN = (
     EntryPoint("serve", "agent.serve:Serve", COMMANDS),
     EntryPoint("doctor", "agent.doctor:Doctor", COMMANDS),
+    EntryPoint("replay", "agent.replay.command:Replay", COMMANDS),
 )
 
 

@@ -29,6 +29,8 @@ ECHO_AGAIN_MS = 100.0
 """After our own echo was recognised: how soon to ask again, in case the caller speaks over it."""
 ECHO_HOLD_MS = 60.0
 """How long an undecided echo may hold a barge-in."""
+CLOCK_SLACK_MS = FRAME_MS / 2
+"""Silences are whole frames, told by a clock that is estimated: a hair short of one is meant to be one."""
 NO_WORDS_CONFIDENCE = 0.3
 """Words that a recogniser itself hardly believes do not interrupt."""
 
@@ -149,13 +151,13 @@ class Ears:
             self._deaf = False
         state = self._call.state
         if state is State.HEARING:
-            if not voiced and at_ms - self._last_voiced_ms >= self._wait_ms:
+            if not voiced and self._silent_for(self._wait_ms, at_ms):
                 self._call.endpoint(self._last_voiced_ms)
         elif state is State.YIELDED:
             if (
                 not voiced
                 and not self._deciding
-                and at_ms - self._last_voiced_ms >= self._turns.false_interruption_ms
+                and self._silent_for(self._turns.false_interruption_ms, at_ms)
             ):
                 self._decide()
         else:
@@ -163,6 +165,9 @@ class Ears:
                 self._echo.heard(pcm, at_ms)
             if voiced and not self._deaf and at_ms >= self._ask_echo_ms:
                 self._heard_voice(state, at_ms)
+
+    def _silent_for(self, duration_ms: float, at_ms: float) -> bool:
+        return at_ms - self._last_voiced_ms > duration_ms - CLOCK_SLACK_MS
 
     def _heard_voice(self, state: State, at_ms: float) -> None:
         """Voice while it is not the caller's turn: does it begin one?"""
@@ -204,16 +209,6 @@ class Ears:
         self._wait_ms = float(self._turns.silence_ms)
         if self.recognition.words_ms < self.began_ms:
             self.recognition.text.clear()
-
-    @property
-    def speaking(self) -> bool:
-        """The caller makes a sound just now, or paused for less than an endpoint."""
-        return self._voiced and self._clock.now_ms() - self._last_voiced_ms < self._wait_ms
-
-    @property
-    def has_speech(self) -> bool:
-        """There was a voice since the last turn."""
-        return self._voiced or bool(self.recognition.text.text)
 
     def ignore_voice(self) -> None:
         """This sound has lasted too long to be a caller's turn (hold music): deaf until it pauses."""

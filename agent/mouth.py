@@ -46,6 +46,10 @@ class MouthListener(Protocol):
 class Mouth(Protocol):
     """What a call and its reply ask of a mouth."""
 
+    @property
+    def generation(self) -> int:
+        """The current utterance; another number once that was cancelled."""
+
     def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
         """A new utterance; anything of an earlier one that still comes is dropped."""
 

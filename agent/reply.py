@@ -111,7 +111,9 @@ class Reply:
         try:
             await text_source
         finally:
-            self._parts.mouth.end()
+            # Cancelled, this comes late: the mouth may be at the next reply already.
+            if self._parts.mouth.generation == self.generation:
+                self._parts.mouth.end()
 
     async def _write_all(self, text: str) -> None:
         self._write(self.turn.rounds[-1], text)

@@ -65,7 +65,9 @@ class CallScope:
         tasks = {task for task in self._tasks if task is not asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            # Not `gather`: cancelled, that goes on waiting for a task that does not heed its own cancellation.
+            await asyncio.wait(tasks)
 
     def _over(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

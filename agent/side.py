@@ -1,8 +1,8 @@
 """The side port: metrics, latency, calls, health. Loopback by default, a bearer token elsewhere.
 
-With no token only this machine is answered, and only under a name of this machine: a web page in an operator's
-browser whose host name was pointed at 127.0.0.1 gets nothing. Metrics and latencies carry no words, numbers or
-secrets of callers; `/calls/{id}` shows what was said, and is there for that.
+With no token only this machine is answered, and only under a name of this machine: a web page in an
+operator's browser whose host name was pointed at 127.0.0.1 gets nothing. Metrics and latencies carry no
+words, numbers or secrets of callers; `/calls/{id}` shows what was said, and is there for that.
 """
 
 import dataclasses

@@ -22,11 +22,18 @@ async def tear_down(record: CallRecord, scope: CallScope, mouth: Mouth, hearing:
     """
     scope.stop_timers()
     scope.run("mouth", mouth.close)
-    try:
-        async with asyncio.timeout(TEARDOWN_MS / 1000):
-            await asyncio.gather(scope.cancel_tasks(), hearing.close())
-    except TimeoutError:
+    closing = [
+        asyncio.create_task(scope.cancel_tasks(), name="cancel tasks"),
+        asyncio.create_task(hearing.close(), name="close hearing"),
+    ]
+    # Not `asyncio.timeout`: that waits for whoever does not heed its cancellation.
+    done, late = await asyncio.wait(closing, timeout=TEARDOWN_MS / 1000)
+    if late:
         record.counters.ceilings += 1
         logger.warning("call %s: teardown took over %d ms", record.call_id, TEARDOWN_MS)
-    except Exception:  # whatever a part does, the call's place must become free
-        logger.exception("call %s: teardown failed", record.call_id)
+    for task in late:
+        task.cancel()
+    for task in done:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("call %s: %s failed", record.call_id, task.get_name(), exc_info=error)

@@ -247,10 +247,10 @@ def _stage_figures(members: Sequence[Series], rows: Counts) -> dict[str, object]
 def _percentiles(
     cumulated: npt.NDArray[np.float64], highest_ms: npt.NDArray[np.float64]
 ) -> list[dict[str, float]]:
-    """A line's percentile is the first bucket up to which that share of its counts lies."""
+    """Of each line: the first bucket up to which that share of its counts lies, as the library has it."""
     totals = cumulated[:, -1]
     columns = [
-        (cumulated < np.maximum(np.ceil(totals * percent / 100), 1)[:, None]).sum(axis=1)
+        (cumulated < np.maximum(np.floor(totals * percent / 100 + 0.5), 1)[:, None]).sum(axis=1)
         for percent in PERCENTILES
     ]
     columns.append((cumulated < totals[:, None]).sum(axis=1))
@@ -278,16 +278,9 @@ def _decode(text: str) -> Counts:
         inflater = zlib.decompressobj()
         inflater.decompress(base64.b64decode(text, validate=True)[_OUTER_HEADER_BYTES:], _MAX_INFLATED)
         if inflater.unconsumed_tail:
-            raise ValueError("longer than any histogram of ours")
+            raise ValueError("longer than any histogram of ours")  # noqa: TRY301
         histogram = HdrHistogram.decode(text)
-    except (
-        zlib.error,
-        RuntimeError,
-        IndexError,
-        OverflowError,
-        HdrCookieException,
-        HdrLengthException,
-    ) as error:
+    except (ValueError, zlib.error, RuntimeError, IndexError, OverflowError, *_HDR_ERRORS) as error:
         raise ValueError(f"not an encoded histogram: {error}") from None
     if histogram.highest_trackable_value != MAX_US or histogram.significant_figures != _DIGITS:
         raise ValueError("a histogram of another range")
@@ -295,6 +288,7 @@ def _decode(text: str) -> Counts:
     return counts
 
 
+_HDR_ERRORS = (HdrCookieException, HdrLengthException)
 _OUTER_HEADER_BYTES = 8
 """Cookie and length, before what is deflated: HdrHistogram's V2 compressed encoding."""
 _MAX_INFLATED = 10 * LENGTH

@@ -101,7 +101,7 @@ async def play(recording: Recording) -> Playback:
     try:
         player = _Player(recording)
         await player.run()
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RecordingError(f"the recording is damaged: {error!r}") from error
     assert player.call is not None
     return Playback(player.call.record, player.sink.decisions, recording.decisions, player.strays)

@@ -61,10 +61,28 @@ def account_of(records: Iterable[dict[str, Any]], since_unix_s: float, pace_ms: 
     return account
 
 
-async def read_records(side_url: str, call_ids: Iterable[str]) -> list[dict[str, Any]]:
+def stages_of(records: Iterable[dict[str, Any]], since_unix_s: float) -> dict[str, list[float]]:
+    """Milliseconds by stage, one for each answered turn of a caller after `since_unix_s` that has it."""
+    found: dict[str, list[float]] = {}
+    for record in records:
+        begun_s = float(record["started_unix_s"])
+        for turn in record["turns"]:
+            if (
+                turn["caller"]
+                and begun_s + turn["at_ms"] / 1000 >= since_unix_s
+                and "response" in turn["stages"]
+            ):
+                for stage, value_ms in turn["stages"].items():
+                    found.setdefault(stage, []).append(float(value_ms))
+    return found
+
+
+async def read_records(
+    side_url: str, call_ids: Iterable[str], token: str | None = None
+) -> list[dict[str, Any]]:
     """`/calls/{id}` of each, one after the other; unknown calls are left out. Raises `Unreachable`."""
     found: list[dict[str, Any]] = []
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=_headers(token)) as client:
         for call_id in call_ids:
             text = await _get(client, f"{side_url}/calls/{quote(call_id, safe='')}")
             if text is not None:
@@ -72,9 +90,9 @@ async def read_records(side_url: str, call_ids: Iterable[str]) -> list[dict[str,
     return found
 
 
-async def read_counters(side_url: str) -> dict[str, float]:
+async def read_counters(side_url: str, token: str | None = None) -> dict[str, float]:
     """`COUNTERS` from `/metrics`, summed over transports. Raises `Unreachable`."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=_headers(token)) as client:
         text = await _get(client, f"{side_url}/metrics")
     sums = dict.fromkeys(COUNTERS, 0.0)
     for family in text_string_to_metric_families((text or b"").decode()):
@@ -82,6 +100,10 @@ async def read_counters(side_url: str) -> dict[str, float]:
         if name in sums:
             sums[name] = sum(each.value for each in family.samples if each.name.endswith("_total"))
     return sums
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 async def _get(client: aiohttp.ClientSession, url: str) -> bytes | None:

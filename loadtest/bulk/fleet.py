@@ -52,8 +52,8 @@ class Member:
 class Fleet(ABC):
     """Callers of one kind: `open`, measure, `close`.
 
-    With `redial_ms` a call that ended before its time (the server's doing, a cut socket, a refusal, its script)
-    is made again after so long, until there are as many as wanted.
+    With `redial_ms` a call that ended before its time (by the server, a cut socket, a refusal, its script) is
+    made again after so long, until there are as many as wanted.
     """
 
     def __init__(self, target: Target, clock: Clock, redial_ms: float | None = None) -> None:

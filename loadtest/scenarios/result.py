@@ -12,8 +12,9 @@ from loadtest.bulk.figures import FAILURES
 FORMAT = 1
 """Of the JSON file: raised when readers of an older one would misread it."""
 Point = dict[str, Any]
-"""A moment of a run: `t_s`, `calls`, `turns`, `errors`, `p50_ms`, `p95_ms`, `late_ms`, and of the server `cpu_percent`,
-`rss_mb`, `fds`, `tasks`, `objects`, which are None where they are not known."""
+"""Some time of a run that ends at `t_s`: `wanted` and live `calls`; `turns`, `answers` and `errors` in it;
+`p50_ms` and `p95_ms` voice to voice; of the server `cpu_percent`, `rss_mb`, `fds`, `tasks`, `objects`. What
+is not known is None."""
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class StepResult:
     callers: dict[str, Any] = field(default_factory=dict)
     """What the callers measured: `loadtest.bulk.figures.Figures.summary`."""
     samples: dict[str, list[float]] = field(default_factory=dict)
-    """The same turn by turn: `voice_to_voice_ms`, `barge_in_ms`, `jitter_ms` ... and the server's `added_ms`."""
+    """The same turn by turn: the lists of `Figures`, and the server's `added_ms` and `response_ms`."""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     """The server's own account by stage: `figures.percentiles`."""
     counters: dict[str, float] = field(default_factory=dict)

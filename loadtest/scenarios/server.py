@@ -1,4 +1,4 @@
-"""The server under test: our own child, started with its services and pinned to a core, or one at an address."""
+"""The server under test: our own child, with its services and pinned to a core, or one at an address."""
 
 import contextlib
 import os
@@ -39,10 +39,11 @@ class Server(ABC):
     def __init__(self, target: Target, side_url: str, side_token: str | None = None) -> None:
         self.target = target
         self.side_url = side_url
+        self.side_token = side_token
         self._headers = {"Authorization": f"Bearer {side_token}"} if side_token else {}
 
     async def gauges(self) -> dict[str, float]:
-        """`cpu_s`, `rss` (bytes), `fds`, `tasks`, `objects` as `/metrics` has them; empty if it cannot be had."""
+        """`cpu_s`, `rss` (bytes), `fds`, `tasks`, `objects` as on `/metrics`; empty if it cannot be had."""
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT, headers=self._headers) as client,

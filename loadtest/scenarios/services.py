@@ -1,4 +1,4 @@
-"""The services that a server under load is given: stubs or simulated vendors, once or twice, and how they sound."""
+"""What a server under load is given: stubs or simulated vendors, once or twice, and how they sound."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Services:
         return [child for child in (self.primary, self.spare) if child is not None]
 
 
-async def stub_services(clock: Clock, speech: Path, *, inprocess: bool, spare: bool) -> Services:
+def stub_services(clock: Clock, speech: Path, *, inprocess: bool, spare: bool) -> Services:
     """Stubs that speak the mu-law audio in the file `speech`."""
     script = StubScript()
     children: list[Child] = []
@@ -125,7 +125,7 @@ async def make_services(profile: Profile, clock: Clock, speech: Path, *, spare: 
     """The services of a profile, not started."""
     if profile is Profile.VENDORS:
         return await vendor_services(clock, spare=spare)
-    return await stub_services(clock, speech, inprocess=profile is Profile.INPROCESS, spare=spare)
+    return stub_services(clock, speech, inprocess=profile is Profile.INPROCESS, spare=spare)
 
 
 async def _tones(text: str) -> Expected:

@@ -1,28 +1,23 @@
-"""Whole calls on virtual time: scripted providers, a telephone that plays and talks, a relay that speaks.
+"""Scripted providers and lines, for calls on virtual time (`tests.agent.stage`).
 
-A `Stage` is a process with one call on it. Its phone feeds a frame of audio every 20 ms for as long as the
-call lasts, silence where nobody speaks, all of it through mu-law; what it is sent it plays from a far buffer
-as platforms do, so marks come back when they are due and a `clear` throws away what was not heard.
+A phone feeds a frame of audio every 20 ms for as long as the call lasts, silence where nobody speaks, all of
+it through mu-law; what it is sent it plays from a far buffer as platforms do, so marks come back when they
+are due and a `clear` throws away what was not heard.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from agent.agentfile.load import parse_agent
 from agent.agentfile.schema import AgentFile
-from agent.audio.codec import make_encoder
+from agent.audio.codec import make_decoder, make_encoder
 from agent.audio.formats import FRAME_MS, PCMU_8K, AudioFormat, linear
-from agent.call import Call
-from agent.chains import LLMChain, STTChain, TTSChain
 from agent.errors import LineError, ProviderError
-from agent.events import CallEvent
-from agent.lines import CallInfo
-from agent.media import MediaConversation
+from agent.lines import CallInfo, MediaCall
 from agent.providers import (
     ChatRequest,
     ListenRequest,
@@ -35,34 +30,12 @@ from agent.providers import (
     WordTime,
 )
 from agent.records import CallObserver, CallRecord, TurnRecord
-from agent.services import CallServices
-from agent.text import TextConversation
-from agent.ticker import Ticker
 from agent.tools import ToolRunner
-from agent.turns.endpointing import Endpointer
-from agent.turns.expectation import Expectations
-from agent.turns.machine import State
 from tests import speech
-from tests.virtual import run_virtually, virtual_clock
+from tests.virtual import virtual_clock
 
-AGENT = """
-name: Test desk
-languages: [en, es]
-greeting: {en: Hello there., es: Hola.}
-instructions: You are the reception of a small clinic.
-tools:
-  - {kind: end_call, name: end_call}
-  - {kind: transfer_call, name: transfer_call, targets: {desk: "+15550100"}}
-  - {kind: webhook, name: book, description: Book a visit., url: "http://127.0.0.1:9/book",
-     parameters: {type: object, properties: {day: {type: string}}}}
-"""
-GREETING = "Hello there."
 MS_PER_CHAR = 60.0
 """The speaking rate of the scripted voice."""
-QUESTION = speech.speech("What are your opening hours?")
-SENTENCE = speech.speech("I would like to know whether you are open on the second Saturday in March.")
-MUMBLE = speech.speech("mhm")
-COUGH = speech.cough()
 
 
 class Scripted:
@@ -141,7 +114,7 @@ class ScriptedStream:
             self._stt.running -= 1
 
 
-Line_ = LLMEvent | float | ProviderError | str
+ScriptLine = LLMEvent | float | ProviderError | str
 """Of a model's script: an event, a text, milliseconds to wait, or an error to raise."""
 
 
@@ -150,10 +123,10 @@ class ScriptedLLM(Scripted):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scripts: list[list[Line_]] = [[50.0, "From eight to six."]]
+        self.scripts: list[list[ScriptLine]] = [[50.0, "From eight to six."]]
         self.requests: list[ChatRequest] = []
 
-    def says(self, *scripts: list[Line_] | str) -> None:
+    def says(self, *scripts: list[ScriptLine] | str) -> None:
         """The scripts of the next replies. A text alone comes after 50 ms."""
         self.scripts = [[50.0, script] if isinstance(script, str) else script for script in scripts]
 
@@ -293,9 +266,9 @@ class Phone(Far):
     inbound = outbound = PCMU_8K
     lead_ms = 200.0
 
-    def __init__(self, stage: "Stage", language: str | None = None) -> None:
+    def __init__(self, listener: Callable[[], MediaCall], language: str | None = None) -> None:
         super().__init__(language)
-        self.stage = stage
+        self._listener = listener
         self.played = b""
         """Mu-law as the caller heard it: silence where there was none, from the first moment on."""
         self.clears: list[float] = []
@@ -304,11 +277,13 @@ class Phone(Far):
         self.talking: deque[bytes] = deque()
         """Frames of PCM16 that the caller is going to say."""
         self.stops = False
-        self.echo: Callable[[bytes], bytes] | None = None
+        self.echo_ms: float | None = None
+        """What is played comes back after so long, 12 dB softer."""
         self._buffer_ms = 0.0  # until when the far buffer lasts
         self._marks: dict[str, Any] = {}
         self._frames = 0
         self._encoder = make_encoder(PCMU_8K)
+        self._decoder = make_decoder(PCMU_8K)
 
     # --- what the server does ----------------------------------------------------------------------
 
@@ -330,15 +305,11 @@ class Phone(Far):
         self._buffer_ms = min(self._buffer_ms, self.now_ms)
         for name in list(self._marks):
             self._marks.pop(name).cancel()
-            self.clock.call_later(1.0, lambda name=name: self.conversation.marked(name))
+            self.clock.call_later(1.0, lambda name=name: self._listener().marked(name))
 
     def _marked(self, name: str) -> None:
         self._marks.pop(name, None)
-        self.conversation.marked(name)
-
-    @property
-    def conversation(self) -> MediaConversation:
-        return self.stage.media
+        self._listener().marked(name)
 
     # --- what the caller does ----------------------------------------------------------------------
 
@@ -350,7 +321,11 @@ class Phone(Far):
         if self.stops or self.closed:
             return
         pcm = self.talking.popleft() if self.talking else bytes(320)
-        self.conversation.hear(self._encoder.encode(pcm), self._frames * FRAME_MS)
+        if self.echo_ms is not None:
+            begin = int((self.now_ms - self.echo_ms - FRAME_MS) * 8)
+            back = self._decoder.decode(self.played[begin : begin + 160].ljust(160, b"\xff"))
+            pcm = speech.mixed(pcm, speech.amplified(back, -12))
+        self._listener().hear(self._encoder.encode(pcm), self._frames * FRAME_MS)
         self._frames += 1
         self.clock.call_later(FRAME_MS, self._frame)
 
@@ -367,7 +342,7 @@ class Phone(Far):
     @property
     def playing(self) -> bool:
         """The far end still has something to play."""
-        return self._buffer_ms > self.now_ms
+        return self._buffer_ms > self.now_ms + 1.0
 
 
 class Relay(Far):
@@ -391,133 +366,3 @@ class Relay(Far):
     def text(self) -> str:
         """All that was said."""
         return "".join(text for text, _, _ in self.said)
-
-
-class Stage:
-    """One process and one call."""
-
-    media: MediaConversation
-    text: TextConversation
-    call: Call
-
-    def __init__(self, agent: str = AGENT, **sections: Any) -> None:
-        self.clock = virtual_clock()
-        self.agent = parse_agent(agent, "agent.yaml")
-        for name, changes in sections.items():
-            section = getattr(self.agent, name).model_copy(update=changes)
-            self.agent = self.agent.model_copy(update={name: section})
-        self.stt, self.llm, self.tts = ScriptedSTT(), ScriptedLLM(), ScriptedTTS()
-        self.tools = ScriptedTools(self.agent)
-        self.ticker = Ticker(self.clock)
-        self.observed = Observed()
-        self.events: list[CallEvent] = []
-        self.ended: list[Call] = []
-        self.services = CallServices(
-            self.agent, self.clock, STTChain([self.stt], self.agent.limits),
-            LLMChain([self.llm], self.agent.limits), TTSChain([self.tts], self.agent.limits), self.tools,
-            self.ticker, Expectations(self.agent), Endpointer(self.agent.turns, ()), {}, self.observed,
-        )  # fmt: skip
-
-    # --- calls -------------------------------------------------------------------------------------
-
-    def ring(self, language: str | None = None) -> Phone:
-        """A media call begins; its greeting is on the way."""
-        phone = self.phone = Phone(self, language)
-        self.media = MediaConversation(phone, self.services, self.ended.append, self.events.append)
-        self.call = self.media.call
-        phone.pick_up()
-        return phone
-
-    def connect(self, *, greeted: bool = False, language: str | None = None) -> Relay:
-        """A text call begins."""
-        relay = self.relay = Relay(language)
-        self.text = TextConversation(
-            relay, self.services, self.ended.append, self.events.append, greeted=greeted
-        )
-        self.call = self.text.call
-        return relay
-
-    async def greet(self) -> Phone:
-        """A media call whose greeting was heard to its end."""
-        phone = self.ring()
-        await self.until(State.SPEAKING)
-        await self.until(State.IDLE)
-        return phone
-
-    async def ask(self, text: str = "what are your opening hours", pcm: bytes = QUESTION) -> None:
-        """The caller asks, and the agent begins to answer."""
-        self.stt.answers.append(text)
-        self.phone.says(pcm)
-        await self.until(State.HEARING)
-        await self.until(State.SPEAKING)
-
-    # --- waiting -----------------------------------------------------------------------------------
-
-    async def wait(self, duration_ms: float) -> None:
-        await self.clock.sleep(duration_ms)
-
-    async def until(self, wanted: State | Callable[[], object], limit_ms: float = 60_000) -> None:
-        """Go on until the call is in that state, or that is so."""
-        holds = (lambda: self.state is wanted) if isinstance(wanted, State) else wanted
-        end_ms = self.clock.now_ms() + limit_ms
-        while not holds():
-            assert self.clock.now_ms() < end_ms, f"never came: {wanted}; the call is {self.state}"
-            await self.clock.sleep(1.0)
-
-    # --- looking -----------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        return self.call.state
-
-    @property
-    def record(self) -> CallRecord:
-        return self.call.record
-
-    @property
-    def history(self) -> list[tuple[str, str]]:
-        """Who said what, as the model would be told it now."""
-        messages = self.call.replies.history.messages("")[1:]
-        return [(message.role.value, message.content) for message in messages]
-
-    @property
-    def kinds(self) -> list[str]:
-        """What the agent said, by kind."""
-        return [turn.kind for turn in self.record.turns]
-
-    # --- the end -----------------------------------------------------------------------------------
-
-    async def finish(self) -> None:
-        """Hang up if the call is still on; nothing of it may be left."""
-        await self.call.hung_up("caller_hung_up")
-        await self.wait(0)
-        self.check_nothing_is_left()
-        await self.tools.close()
-        self.ticker.close()
-
-    def check_nothing_is_left(self) -> None:
-        """After the end of a call: no timer, no member of the ticker, no stream, no request; all told once."""
-        assert self.state is State.ENDED
-        assert self.record.state == "ended"
-        assert self.record.ended_unix_s is not None
-        assert self.ended == [self.call]
-        assert self.observed.ended == [self.record]
-        assert not self.call.scope._timers
-        assert not self.call.scope._tasks
-        assert not any(self.ticker._phases)
-        assert self.stt.running == self.llm.running == self.tts.running == 0
-
-
-Story = Callable[[Stage], Awaitable[None] | Coroutine[Any, Any, None]]
-
-
-def play(story: Story, agent: str = AGENT, **sections: Any) -> Stage:
-    """Run a call on virtual time and check that nothing of it is left. `sections` change the agent file."""
-
-    async def whole() -> Stage:
-        stage = Stage(agent, **sections)
-        await story(stage)
-        await stage.finish()
-        return stage
-
-    return run_virtually(whole)

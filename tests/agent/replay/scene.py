@@ -2,11 +2,13 @@
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-
+from agent.agentfile import caller_phrases
 from agent.audio import g711
 from agent.audio.formats import PCMU_8K, AudioFormat
 from agent.chains import LLMChain, STTChain, TTSChain
@@ -23,6 +25,7 @@ from agent.providers import (
     Transcript,
 )
 from agent.replay import Recorder, RecordingRegistry
+from agent.turns.endpointing import Endpointer
 from tests import speech
 from tests.agent.fakes import FakeLine, Process
 
@@ -85,8 +88,9 @@ class SlowStream:
         self.bytes += len(audio)
         if self.bytes > 6_000 and self.provider.heard:
             first = self.provider.heard[0].split()[0]
-            self.listener.transcript(Transcript(first, final=False, confidence=0.9))
             self.bytes = -1_000_000
+            words = Transcript(first, final=False, confidence=0.9)
+            self.provider.clock.call_later(9.0, lambda: self.listener.transcript(words))
 
     def finalize(self) -> None:
         self.provider.clock.call_later(12.0, self._answer)
@@ -122,7 +126,7 @@ class EchoingLine(FakeLine):
     def clear(self) -> None:
         self.plays_until_ms = self.clock.now_ms()
         for name in list(self.waiting):
-            self.clock.call_later(15.0, lambda name=name: self._return(name))
+            self.clock.call_later(15.0, partial(self._return, name))
 
     def _return(self, name: str) -> None:
         if name in self.waiting:
@@ -140,9 +144,15 @@ class Scene:
         self.process = Process(clock=clock)
         chain: Any = [self.provider]
         services = self.process.calls._services
-        limits = services.agent.limits
+        agent, limits = services.agent, services.agent.limits
+        phrases = {language: caller_phrases(agent, language) for language in agent.languages}
         self.services = dataclasses.replace(
-            services, stt=STTChain(chain, limits), llm=LLMChain(chain, limits), tts=TTSChain(chain, limits)
+            services,
+            stt=STTChain(chain, limits),
+            llm=LLMChain(chain, limits),
+            tts=TTSChain(chain, limits),
+            endpointer=Endpointer(agent.turns, itertools.chain.from_iterable(phrases.values())),
+            phrases=phrases,
         )
         self.calls = RecordingRegistry(
             self.services, self.process.admission, self.process.tickets, self.recorder
@@ -171,6 +181,11 @@ class Scene:
         await self.calls.drain(0.0, asyncio.Event())
         await self.process.close()
         self.recorder.close()
+
+
+def tapes(folder: Path) -> list[Path]:
+    """The recordings in `folder`."""
+    return sorted(folder.glob("*.call.gz"))
 
 
 def tool(name: str) -> ToolCall:

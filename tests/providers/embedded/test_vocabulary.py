@@ -7,6 +7,8 @@ def said(phrases: tuple[str, ...], language: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for weight, words in sentences(phrases, language):
         text = " ".join(words)
+        if not text:
+            continue  # a sound without words
         found[text] = max(found.get(text, 0.0), weight)
     return found
 

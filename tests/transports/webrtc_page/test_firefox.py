@@ -79,7 +79,7 @@ class Firefox:
     async def is_so(self, script: str) -> None:
         """Wait until an expression is true."""
         async with asyncio.timeout(START_S):
-            while not await self.run(script):
+            while not await self.run(script):  # noqa: ASYNC110  it is the browser that changes
                 await asyncio.sleep(0.05)
 
 

@@ -264,6 +264,13 @@ async def test_a_restart_replaces_credentials_everywhere_and_candidates_once(pag
     assert not any("old" in line for line in made)
 
 
+async def test_candidates_are_those_of_the_first_media_section(page: Page) -> None:
+    two = f"{OFFER}a=candidate:9 1 udp 1 192.0.2.1 7000 typ host\r\n"
+    assert await run(page, "sdpfrag", "return m.candidates(...args)", two) == [
+        "candidate:1 1 udp 1 192.0.2.1 4000 typ host"
+    ]
+
+
 async def test_a_restart_without_credentials_is_none(page: Page) -> None:
     assert await run(page, "sdpfrag", "return m.restarted(...args)", OFFER, "a=mid:0\r\n") is None
 

@@ -15,20 +15,11 @@ import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./transcript-view.js";
 import { VoiceInput } from "./voice-input.js";
 import { fillSelect, showNotice } from "./view.js";
+import { ANNOUNCED, ENDS, FAILURES, STATUS } from "./words-for.js";
 import { request } from "./whip.js";
 
 /** After a barge-in the speaker stays silent until the next reply, but no longer than what can still come late. */
 const HUSH_MS = 400;
-
-const STATUS = { idle: "listening", hearing: "hearing", replying: "thinking", speaking: "speaking", yielded: "yielded" };
-const ENDS = { hung_up: "endHungUp", agent_hung_up: "endAgent", transferred: "endTransfer" };
-/** What a screen reader says of a phase; the agent's own greeting tells of the others. */
-const ANNOUNCED = { asking: "asking", connecting: "connecting", reconnecting: "reconnecting", ended: "ended" };
-/** Help for a failed call, by SignallingError.kind. */
-const FAILURES = {
-  unreachable: "unreachable", token: "token", busy: "busyServer", limited: "limited", gone: "rejected",
-  rejected: "rejected",
-};
 
 export class Controller {
   phase = "idle";

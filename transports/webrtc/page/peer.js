@@ -51,7 +51,9 @@ export class Peer extends EventTarget {
     super();
     this.#server = new URL(server);
     this.#whip = new WhipSession(server);
-    this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+    // Not max-bundle: Firefox then offers the channel on port 0 (bundle-only, RFC 8843), which servers take
+    // for a refusal.
+    this.#pc = new RTCPeerConnection({ iceServers });
     this.#channel = this.#pc.createDataChannel(LABEL, { ordered: true });
     // Both directions from the start, so that a microphone can come later without another offer.
     this.#audio = this.#pc.addTransceiver(track ?? "audio", { direction: "sendrecv" });
@@ -132,7 +134,8 @@ export class Peer extends EventTarget {
     const pc = this.#pc;
     pc.addEventListener("icecandidate", ({ candidate }) => {
       if (candidate === null) this.#gathered = true;
-      else if (candidate.candidate) this.#found.push(candidate.candidate);
+      // The other sections are bundled with the first; candidates of their own are of no use.
+      else if (candidate.candidate && candidate.sdpMLineIndex === 0) this.#found.push(candidate.candidate);
       this.#trickleSoon();
     });
     pc.addEventListener("track", ({ track, streams }) => {

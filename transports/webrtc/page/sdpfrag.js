@@ -16,9 +16,12 @@ export function credentials(sdp) {
   return { ufrag: value(all, "a=ice-ufrag:"), pwd: value(all, "a=ice-pwd:") };
 }
 
-/** `candidate:…` values of a description or fragment. */
+/** `candidate:…` values of a description or fragment: of the session and its first media section. */
 export function candidates(sdp) {
-  return lines(sdp).filter((line) => line.startsWith("a=candidate:")).map((line) => line.slice(2));
+  const all = lines(sdp);
+  const second = all.findIndex((line, at) => line.startsWith("m=") && at > all.findIndex((each) => each.startsWith("m=")));
+  return (second < 0 ? all : all.slice(0, second))
+    .filter((line) => line.startsWith("a=candidate:")).map((line) => line.slice(2));
 }
 
 /**

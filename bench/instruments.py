@@ -1,0 +1,254 @@
+"""What the instruments cost: on the frame path, per turn, when scraped, and while nothing happens.
+
+    python -m bench.instruments [--calls 200] [--json FILE]
+
+The frame path is a call's own `hear`, fed with speech. "off" is the same code with the lines that count and
+measure taken out of its source, run in turns with "on" in the same process. CPU times of this thread.
+"""
+
+import argparse
+import ast
+import asyncio
+import inspect
+import itertools
+import json
+import random
+import statistics
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+
+from agent import ears, latency
+from agent.clock import LoopClock
+from agent.ears import Ears
+from agent.latency import AudioClock, CallCounters, Stage
+from agent.lines import CallInfo
+from agent.metrics import LatencyBook, Metrics
+from agent.records import CallRecord, TurnRecord
+from agent.stall import StallWatch
+from tests import speech
+from tests.agent.fakes import Process
+
+FRAMES = 2_000
+ROUNDS = 60
+TURNS = 20_000
+STAGES = {
+    Stage.ENDPOINTING: 310.0, Stage.STT_FINAL: 90.0, Stage.LLM_FIRST_TOKEN: 240.0,
+    Stage.LLM_FIRST_SENTENCE: 330.0, Stage.TTS_FIRST_AUDIO: 120.0, Stage.RESPONSE: 853.0, Stage.ADDED: 3.0,
+    Stage.ARRIVAL_JITTER: 2.0,
+}  # fmt: skip
+CLIENT = {
+    "l1_capture_ms": 10.0, "l2_processing_ms": 5.0, "l8_rendering_ms": 40.0, "l9_output_ms": 20.0,
+    "rtt_ms": 60.0, "jitter_ms": 4.0, "lost": 1.0, "received": 49.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured cost against its target."""
+
+    name: str
+    value: float
+    unit: str
+    target: float
+
+    def line(self) -> str:
+        """For people."""
+        verdict = "ok" if self.value <= self.target else "MISSED"
+        return f"{self.name:<58} {self.value:>9.3f} {self.unit:<10} (target {self.target:g})  {verdict}"
+
+
+# --- frame path ----------------------------------------------------------------------------------------
+
+
+class _WithoutInstruments(ast.NodeTransformer):
+    """Takes out what only counts or measures."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self.removed = 0
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.AugAssign | ast.Assign) and any(
+            name in ast.unparse(node) for name in self._names
+        ):
+            self.removed += 1
+            return None
+        self.generic_visit(node)
+        # What was asked only in order to count goes too.
+        return None if isinstance(node, ast.If) and not node.body else node
+
+
+def stripped(function: Callable[..., Any], module: Any, *names: str) -> Callable[..., Any]:
+    """`function` without its assignments that mention one of `names`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    transformer = _WithoutInstruments(names)
+    tree = transformer.visit(tree)
+    assert transformer.removed, f"{function.__qualname__} mentions none of {names}"
+    found: dict[str, Any] = {}
+    exec(compile(ast.fix_missing_locations(tree), function.__name__, "exec"), vars(module), found)
+    return found[function.__name__]  # type: ignore[no-any-return]
+
+
+class _PlainClock(AudioClock):
+    """Maps stream time, measures no jitter."""
+
+    __slots__ = ()
+
+
+async def frame_path() -> list[Figure]:
+    """Microseconds per frame, on and off."""
+    arrived = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")
+    hear = stripped(Ears.hear, ears, "_counters")
+    _PlainClock.arrived = arrived  # type: ignore[method-assign]
+    talk = speech.mu_law(speech.speech("I would like to book an appointment for my daughter on Tuesday."))
+    said = [talk[at : at + 160] for at in range(0, len(talk) - 160, 160)]
+    quiet = [b"\xff" * 160] * len(said)
+    payloads = list(itertools.islice(itertools.cycle(said + quiet), FRAMES))
+    process = Process(2)
+    parts: list[tuple[list[float], Callable[[bytes, float], None]]] = []
+    for name in ("on", "off"):
+        process.media(name)
+        conversation = process.calls._live[name]
+        heard = conversation.ears
+        if name == "off":
+            heard._audio_clock = _PlainClock()
+            parts.append(([], hear.__get__(heard)))
+        else:
+            parts.append(([], heard.hear))
+    stream_ms = 0.0
+    for _ in range(ROUNDS):
+        for taken, feed in parts:
+            began = time.thread_time()
+            for number, payload in enumerate(payloads):
+                feed(payload, stream_ms + number * 20.0)
+            taken.append((time.thread_time() - began) / FRAMES * 1e6)
+        stream_ms += FRAMES * 20.0
+        parts.reverse()
+        await asyncio.sleep(0)
+    (first, feed), (second, _) = parts
+    on, off = (first, second) if feed.__func__ is Ears.hear else (second, first)  # type: ignore[attr-defined]
+    await process.close()
+    more = statistics.median(a - b for a, b in zip(on, off, strict=True))
+    base = statistics.median(off)
+    print(f"frame path: {statistics.median(on):.2f} us with instruments, {base:.2f} us without")
+    return [Figure("frame path, instruments' share", 100 * more / base, "%", 2.0)]
+
+
+# --- turns and scrapes ---------------------------------------------------------------------------------
+
+
+def per_turn(clock: LoopClock) -> list[Figure]:
+    """Microseconds of one turn with a barge-in and a client's report: everything the book is told."""
+    book = LatencyBook(["en", "es"], clock)
+    call = CallRecord("c1", CallInfo("webrtc", "CA1"), 0.0, "en")
+    turns = [_turn("en", number) for number in range(TURNS)]
+    began = time.thread_time()
+    for turn in turns:
+        book.record_client(call, turn.index, CLIENT)
+        book.turn_ended(call, turn)
+        book.record_stage(call, Stage.INTERRUPTION_DETECTION, 200.0)
+        book.barge_in(call, 201.0)
+    taken = (time.thread_time() - began) / TURNS * 1e6
+    return [Figure("a turn, 18 stages, barge-in and client report in it", taken, "us", 100.0)]
+
+
+def _turn(language: str, number: int) -> TurnRecord:
+    source = random.Random(number)
+    stages = {stage: value * source.lognormvariate(0.0, 0.3) for stage, value in STAGES.items()}
+    llm = ("openai", "embedded")[number % 10 == 0]
+    providers = {"stt": "deepgram", "llm": llm, "tts": "cartesia"}
+    return TurnRecord(number, 0.0, language, stages=stages, providers=providers,
+                      cache=("hit", "miss")[number % 3 > 0])  # fmt: skip
+
+
+async def scrapes(calls: int) -> list[Figure]:
+    """Milliseconds of `/metrics` and `/latency` with `calls` live, three transports, two languages."""
+    process = Process(calls)
+    metrics = Metrics(process.book, process.calls, process.lag, process.ticker)
+    for number in range(calls):
+        process.media(f"CA{number}")
+    records = [
+        CallRecord(f"c{transport}", CallInfo(transport, transport), 0.0, "en", counters=CallCounters())
+        for transport in ("twilio-media", "telnyx-media", "webrtc")
+    ]
+    process.book.record_client(records[2], None, CLIENT)
+    for number in range(TURNS // 4):
+        record = records[number % 3]
+        process.book.turn_ended(record, _turn(("en", "es")[number % 5 == 0], number))
+        process.book.barge_in(record, 150.0 + number % 90)
+    series = sum(1 for _ in process.book.series())
+    sizes = [len(metrics.exposition()), len(orjson.dumps(process.book.summary()))]
+    print(f"{series} latency series; /metrics {sizes[0] // 1000} kB, /latency {sizes[1] // 1000} kB")
+    found = [
+        Figure(f"/metrics, {calls} calls", _worst_ms(metrics.exposition), "ms", 20.0),
+        Figure(
+            f"/latency, {calls} calls", _worst_ms(lambda: orjson.dumps(process.book.summary())), "ms", 20.0
+        ),
+        Figure("/latency?format=hdr", _worst_ms(lambda: orjson.dumps(process.book.encoded())), "ms", 20.0),
+    ]
+    await process.close()
+    return found
+
+
+def _worst_ms(work: Callable[[], object], times: int = 20) -> float:
+    """The 95th of a hundred: what a frame would wait for."""
+    taken = []
+    for _ in range(times):
+        began = time.thread_time()
+        work()
+        taken.append((time.thread_time() - began) * 1000)
+    return sorted(taken)[int(times * 0.95) - 1]
+
+
+# --- while nothing happens -----------------------------------------------------------------------------
+
+
+async def idle(clock: LoopClock, seconds: float = 3.0) -> list[Figure]:
+    """CPU of the stall watch on a loop that has nothing else to do: more than it costs a busy one."""
+
+    async def cost() -> float:
+        began = time.process_time()
+        await asyncio.sleep(seconds)
+        return time.process_time() - began
+
+    without = await cost()
+    watch = StallWatch(clock)
+    watch.start()
+    watched = await cost()
+    watch.stop()
+    return [Figure("stall watch, of a core", 100 * (watched - without) / seconds, "%", 1.0)]
+
+
+async def measure(calls: int) -> list[Figure]:
+    """Everything."""
+    clock = LoopClock()
+    return [*await frame_path(), *per_turn(clock), *await scrapes(calls), *await idle(clock)]
+
+
+def main() -> None:
+    """The command line. Exit status 1 where a target is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=200, help="live calls while scraping (200)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        figures = runner.run(measure(arguments.calls))
+    for figure in figures:
+        print(figure.line())
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({each.name: each.value for each in figures}, indent=1))
+    sys.exit(any(figure.value > figure.target for figure in figures))
+
+
+if __name__ == "__main__":
+    main()

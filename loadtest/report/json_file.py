@@ -1,0 +1,70 @@
+"""The JSON file of a run: everything that was measured, for machines and for `parley bench compare`.
+
+JSON has no NaN or infinity: both become null. `null` in `recovery_s` of an event that was followed by seconds
+means that callers never had a good second again.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from agent.errors import ConfigError
+from loadtest.scenarios.result import FORMAT, Result
+
+MAX_BYTES = 256 * 1024 * 1024
+"""A file that is larger was not written by us."""
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Plain data."""
+    found = _finite(dataclasses.asdict(result))
+    assert isinstance(found, dict)
+    for step, measured in zip(found["steps"], result.steps, strict=True):
+        step["valid"] = measured.valid
+        step["failures"] = measured.failures
+    return {"format": FORMAT, "valid": result.valid, **found}
+
+
+def write_json(path: Path, result: Result) -> None:
+    """Raises `ConfigError` if it cannot be written."""
+    _write(path, orjson.dumps(as_json(result), option=orjson.OPT_INDENT_2))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Raises `ConfigError` if it cannot be written."""
+    _write(path, page.encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of `write_json`. Raises `ConfigError`, one line."""
+    try:
+        with path.open("rb") as file:
+            found = orjson.loads(file.read(MAX_BYTES))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"{path}: is not JSON: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ConfigError(f"{path}: is no report of `parley bench --json` (format {FORMAT})")
+    return found
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return value

@@ -1,0 +1,190 @@
+"""The report of a run: one page that needs nothing else, in light and dark."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+from loadtest.report.plots import plots
+from loadtest.report.svg import number
+from loadtest.scenarios.criteria import Outcome, is_lower_limit
+from loadtest.scenarios.result import Result, StepResult
+
+_BADGES = {
+    Outcome.PASSED.value: ("passed", "✓ passed"),
+    Outcome.FAILED.value: ("failed", "✗ failed"),
+    Outcome.UNKNOWN.value: ("unsure", "not measured"),
+}
+_COUNTS = (
+    ("turns", "turns"), ("unanswered", "unanswered"), ("barge_ins", "interruptions"), ("missed_barge_ins", "missed"),
+    ("stale", "old audio"), ("gaps", "gaps"), ("dead_airs", "dead air"), ("lost_calls", "lost"),
+    ("refused_calls", "refused"),
+)  # fmt: skip
+_ABOUT = (
+    "All latencies are measured by the callers, at their own end: real speech, a frame every 20 ms on absolute "
+    "deadlines. Callers that were late themselves (p99 beyond 5 ms, or no room left on their core) make a step "
+    "invalid, and it counts for nothing."
+)
+
+
+def page(result: Result) -> str:
+    """The whole page."""
+    style = resources.files("loadtest.report").joinpath("page.css").read_text("utf-8")
+    name = escape(result.scenario["name"])
+    charts = "".join(
+        f"<section><h2>{escape(plot.title)}</h2><p>{escape(plot.says)}</p>{plot.drawn}</section>"
+        for plot in plots(result)
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}: Parley load test</title><style>{style}</style></head><body><main>"
+        f"{_head(result)}{_tiles(result)}{_criteria(result)}{_steps(result)}{_events(result)}"
+        f'<div class="plots">{charts}</div><footer>{escape(_ABOUT)}</footer></main></body></html>'
+    )
+
+
+def _head(result: Result) -> str:
+    kind, text = _verdict(result)
+    machine = result.machine
+    facts = [
+        result.when.replace("T", " ").replace("+00:00", " UTC"),
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}",
+        f"Python {machine['python']}",
+        f"load average {machine['load_average'][0]}",
+        f"server at {result.target}"
+        if result.target
+        else f"providers: {result.scenario['providers']['profile']}",
+        f"via {', '.join(result.scenario['callers']['via'])}",
+    ]
+    if result.scale != 1:
+        facts.append(f"durations × {result.scale:g}")
+    ended = f'<div class="ended">Ended before its time: {escape(result.ended)}</div>' if result.ended else ""
+    return (
+        f'<header><h1>{escape(result.scenario["name"])}</h1><span class="badge {kind}">{text}</span>'
+        f"<p>{escape(result.scenario['summary'])}</p></header>"
+        f'<div class="facts">{"".join(f"<span>{escape(fact)}</span>" for fact in facts)}</div>{ended}'
+    )
+
+
+def _verdict(result: Result) -> tuple[str, str]:
+    outcomes = {verdict["outcome"] for verdict in result.verdicts}
+    if result.ended:
+        return "failed", "ended early"
+    if not result.valid:
+        return "unsure", "invalid: the callers were the bottleneck"
+    if Outcome.FAILED.value in outcomes:
+        return "failed", "failed"
+    return ("passed", "passed") if Outcome.PASSED.value in outcomes else ("unsure", "nothing measured")
+
+
+def _tiles(result: Result) -> str:
+    steps = [step for step in result.steps if step.valid] or result.steps
+    if not steps:
+        return ""
+    last = steps[-1]
+    heard, barge = last.callers["voice_to_voice_ms"], last.callers["barge_in_ms"]
+    tiles: list[tuple[str, str, float | None]] = [
+        (
+            "calls",
+            "",
+            float(result.capacity if result.capacity is not None else max(step.calls for step in steps)),
+        ),
+        ("voice to voice p50", "ms", heard.get("p50")),
+        ("voice to voice p95", "ms", heard.get("p95")),
+        ("barge-in p95", "ms", barge.get("p95")),
+        ("server's share p95", "ms", last.stages.get("added", {}).get("p95")),
+        ("CPU per call and second", "ms", last.cpu_ms_per_call),
+    ]
+    if result.capacity is not None:
+        tiles[0] = ("calls: the capacity", "", tiles[0][2])
+    return (
+        '<div class="tiles">'
+        + "".join(
+            f'<div class="tile"><b>{_shown(value)}<small>{unit}</small></b><span>{escape(label)}</span></div>'
+            for label, unit, value in tiles
+        )
+        + "</div>"
+    )
+
+
+def _criteria(result: Result) -> str:
+    rows = []
+    for verdict in result.verdicts:
+        kind, text = _BADGES[verdict["outcome"]]
+        sign = "≥" if is_lower_limit(verdict["name"]) else "≤"
+        rows.append(
+            [
+                f"<td>{escape(verdict['name'])}</td>",
+                f'<td class="words">{escape(verdict["help"])}</td>',
+                f"<td>{sign} {verdict['limit']:g}</td>",
+                f"<td><b>{_shown(verdict['measured'])}</b></td>",
+                f'<td class="{kind}">{text}</td>',
+            ]
+        )
+    return _table("Criteria", ["", "", "limit", "measured", ""], rows)
+
+
+def _steps(result: Result) -> str:
+    names = [
+        "",
+        "p50",
+        "p95",
+        "p99",
+        "barge-in p95",
+        "jitter p95",
+        "first words lost",
+        *(label for _, label in _COUNTS),
+    ]
+    names += ["CPU ms/call", "RSS MB", "pace p99", ""]
+    return _table("Loads", names, [_step(step) for step in result.steps])
+
+
+def _step(step: StepResult) -> list[str]:
+    callers = step.callers
+    heard = callers["voice_to_voice_ms"]
+    first = (
+        f"{callers['first_word_lost_ms']['count']}/{callers['first_words'] - callers['first_words_unknown']}"
+    )
+    cells = [
+        escape(step.name),
+        *(_shown(heard.get(which)) for which in ("p50", "p95", "p99")),
+        _shown(callers["barge_in_ms"].get("p95")),
+        _shown(callers["jitter_ms"].get("p95")),
+        first,
+        *(_shown(float(callers[name])) for name, _ in _COUNTS),
+        *(_shown(value) for value in (step.cpu_ms_per_call, step.rss_mb, step.late_p99_ms)),
+    ]
+    row = [f"<td>{cell}</td>" for cell in cells]
+    invalid = escape("; ".join(step.bottlenecks))
+    row.append(f'<td class="unsure">{invalid}</td>' if invalid else '<td class="passed">✓</td>')
+    return row
+
+
+def _events(result: Result) -> str:
+    rows = []
+    for event in result.events:
+        kind = "failed" if math.isinf(event.recovery_s) else "passed"
+        recovered = "never" if math.isinf(event.recovery_s) else _shown(event.recovery_s)
+        rows.append(
+            [
+                f"<td>{escape(event.do.replace('_', ' '))}</td>",
+                f"<td>{event.at_s:.0f}</td>",
+                f'<td class="{kind}">{recovered}</td>',
+                f'<td class="words">{escape(event.detail)}</td>',
+            ]
+        )
+    return _table("Troubles", ["", "at, s", "well again after, s", ""], rows)
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f'<section class="wide"><h2>{title}</h2><table><tr>{head}</tr>{body}</table></section>'
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None or math.isnan(value) else number(value)

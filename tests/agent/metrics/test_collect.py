@@ -1,0 +1,213 @@
+"""What Prometheus gets: the names of `agent.metrics.names`, sums over calls, bounded labels."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.latency import CallCounters, Stage
+from agent.lines import CallInfo
+from agent.metrics import COUNTER_HELP, LatencyBook, Metrics, Watch
+from agent.metrics.names import METRICS, PROCESS_METRICS, Kind
+from agent.records import CallRecord, TurnRecord
+from tests.agent.fakes import Process
+from tests.certificates import self_signed
+from tests.virtual import run_virtually, virtual_clock
+
+NONE: frozenset[str] = frozenset()
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[str]], float]:
+    """By sample name and label values."""
+    found: dict[tuple[str, frozenset[str]], float] = {}
+    for family in text_string_to_metric_families(metrics.exposition().decode()):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.values()))
+            if sample.name.endswith("_bucket"):
+                continue
+            assert key not in found, f"{key} is exposed twice"
+            found[key] = sample.value
+    return found
+
+
+def metrics_of(process: Process, **parts: object) -> Metrics:
+    return Metrics(process.book, process.calls, process.lag, process.ticker, **parts)  # type: ignore[arg-type]
+
+
+def test_every_counter_of_a_call_has_its_help() -> None:
+    whole = {counter.name for counter in fields(CallCounters) if counter.type is int}
+    assert set(COUNTER_HELP) == whole
+    assert {counter.name for counter in fields(CallCounters)} - whole == {"gap_ms"}
+
+
+def test_counters_of_live_and_ended_calls_are_summed_when_scraped() -> None:
+    async def scenario() -> None:
+        process = Process(max_calls=2, clock=virtual_clock())
+        metrics = metrics_of(process)
+        process.media("CA1")
+        process.media("CA2")
+        for call in process.calls.live:
+            call.record.counters.frames_in = 50
+            call.record.counters.gap_ms = 250.0
+        await process.calls.hang_up("CA1", "caller_hung_up")
+        process.calls.count_bad_request("twilio", "bad_signature")
+        found = samples(metrics)
+        media = frozenset(("twilio-media",))
+        assert found["parley_frames_in_total", media] == 100
+        assert found["parley_playout_gap_seconds_total", media] == 0.5
+        assert found["parley_calls_live", media] == 1
+        assert found["parley_calls_ended_total", frozenset(("twilio-media", "caller_hung_up"))] == 1
+        assert found["parley_bad_requests_total", frozenset(("twilio", "bad_signature"))] == 1
+        assert (found["parley_slots", NONE], found["parley_slots_taken", NONE]) == (2, 1)
+        assert ("process_resident_memory_bytes", NONE) in found
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_unknown_causes_share_one_series() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        metrics = metrics_of(process)
+        for number, cause in enumerate(("strange", "stranger")):
+            process.media(f"CA{number}")
+            await process.calls.hang_up(f"CA{number}", cause)
+        assert samples(metrics)["parley_calls_ended_total", frozenset(("twilio-media", "other"))] == 2
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_invented_kinds_of_bad_requests_share_one_series_in_the_end() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        for number in range(1_000):
+            process.calls.count_bad_request("twilio", f"kind-{number}")
+        found = samples(metrics_of(process))
+        bad = [value for (name, _), value in found.items() if name == "parley_bad_requests_total"]
+        assert (len(bad), sum(bad)) == (65, 1_000)
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_a_stage_is_a_histogram_in_seconds() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        call = CallRecord("c1", CallInfo("twilio-media", "CA1"), 0.0, "en")
+        for value in (640.0, 860.0):
+            turn = TurnRecord(0, 0.0, "en", stages={Stage.RESPONSE: value}, cache="hit")
+            process.book.turn_ended(call, turn)
+        text = metrics_of(process).exposition().decode()
+        (family,) = [
+            family for family in text_string_to_metric_families(text) if family.name == "parley_stage_seconds"
+        ]
+        found = {
+            (sample.name.removeprefix("parley_stage_seconds_"), sample.labels.get("le")): sample
+            for sample in family.samples
+            if sample.labels["stage"] == "response"
+        }
+        assert found["bucket", "0.5"].value == 0
+        assert found["bucket", "0.7"].value == 1
+        assert found["bucket", "1.0"].value == found["bucket", "+Inf"].value == 2
+        assert (found["count", None].value, found["sum", None].value) == (2, 1.5)
+        assert found["count", None].labels == {
+            "stage": "response", "transport": "twilio-media", "language": "en", "provider": "none",
+            "cache": "hit",
+        }  # fmt: skip
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_live_calls_that_report_have_a_network_quality() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        metrics = metrics_of(process)
+        for name in ("CA1", "CA2", "CA3"):
+            process.media(name)
+        first, second, _ = process.calls.live
+        process.book.record_client(first.record, None, {"rtt_ms": 0.0})
+        process.book.record_client(second.record, None, {"rtt_ms": 100.0 / 0.3})
+        found = samples(metrics)
+        assert found["parley_network_quality_index", frozenset(("twilio-media",))] == pytest.approx(0.75)
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_stalls_failovers_and_violations_are_told() -> None:
+    class Seen(Watch):
+        stalls = 3
+        stalled_ms = 420.0
+
+        @property
+        def violations(self) -> dict[str, int]:
+            return {"speaking_sends_bytes": 2}
+
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        failures = {"llm": {"openai": 4}, "stt": {}}
+        found = samples(metrics_of(process, watch=Seen(), failures=failures))
+        assert found["parley_loop_stalls_total", NONE] == 3
+        assert found["parley_loop_stall_seconds_total", NONE] == 0.42
+        assert found["parley_invariant_violations_total", frozenset(("speaking_sends_bytes",))] == 2
+        assert found["parley_failovers_total", frozenset(("llm", "openai"))] == 4
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_the_certificates_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        certificate = tmp_path / "certificate.pem"
+        self_signed(certificate, tmp_path / "key.pem")
+        end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
+        name = "parley_tls_certificate_expiry_timestamp_seconds"
+        assert samples(metrics_of(process, certificate=certificate))[name, NONE] == end
+        certificate.write_text("no certificate")
+        assert (name, NONE) not in samples(metrics_of(process, certificate=certificate))
+        assert "cannot be read" in caplog.text
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_what_is_exposed_and_what_is_named_are_the_same(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        certificate = tmp_path / "certificate.pem"
+        self_signed(certificate, tmp_path / "key.pem")
+        text = metrics_of(process, certificate=certificate).exposition().decode()
+        found = {family.name: family for family in text_string_to_metric_families(text)}
+        named = {metric.name.removesuffix("_total"): metric for metric in METRICS}
+        # The cgroup of a test's machine may have no quota, and then no such counters.
+        optional = {"parley_cpu_throttled_periods", "parley_cpu_throttled_seconds"}
+        assert {name for name in found if name.startswith("parley_")} - optional == set(named) - optional
+        for name in set(found) & set(named):
+            assert (found[name].type, found[name].documentation) == (named[name].kind, named[name].text)
+        standard = {sample.name for family in found.values() for sample in family.samples}
+        assert set(PROCESS_METRICS) <= standard
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_names_follow_the_conventions() -> None:
+    for metric in METRICS:
+        assert metric.name.startswith("parley_")
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert "_ms" not in metric.name
+        assert metric.text[0].isupper() or metric.text[0].isdigit()
+        assert not metric.text.endswith(".")
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_a_book_without_turns_has_nothing_to_tell() -> None:
+    async def scenario() -> None:
+        assert LatencyBook(["en"], virtual_clock()).summary()["stages"] == {}
+
+    run_virtually(scenario)
