@@ -133,17 +133,16 @@ class AudioClock:
     def arrived(self, stream_ms: float, now_ms: float) -> float:
         """Audio of stream time `stream_ms` was read at `now_ms`: when it reached this machine."""
         offset_ms = now_ms - stream_ms
-        known_ms = self._offset_ms
-        if known_ms is None or stream_ms < self._stream_ms - self.RESTART_MS:
+        known_ms, seen_ms, seen_stream_ms = self._offset_ms, self._seen_ms, self._stream_ms
+        if known_ms is None or stream_ms < seen_stream_ms - self.RESTART_MS:
             self._offset_ms = offset_ms
         else:
-            known_ms += (now_ms - self._seen_ms) * self.DRIFT_PER_MS
-            self._offset_ms = min(known_ms, offset_ms)
+            known_ms += (now_ms - seen_ms) * self.DRIFT_PER_MS
+            self._offset_ms = known_ms if known_ms < offset_ms else offset_ms
             # The change of transit time is what the interval between two arrivals is off by.
-            change_ms = offset_ms - (self._seen_ms - self._stream_ms)
-            self.jitter_ms += (
-                (change_ms if change_ms >= 0.0 else -change_ms) - self.jitter_ms
-            ) * _JITTER_GAIN
+            change_ms = offset_ms - seen_ms + seen_stream_ms
+            jitter_ms = self.jitter_ms
+            self.jitter_ms = jitter_ms + (abs(change_ms) - jitter_ms) * _JITTER_GAIN
         self._seen_ms = now_ms
         self._stream_ms = stream_ms
         return stream_ms + self._offset_ms

@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.errors import ConfigError
 from agent.lines import CallHost
 from agent.settings import Settings
+from agent.ticker import Ticker
 
 TRANSPORTS = "parley.transports"
 STT = "parley.stt"
@@ -27,6 +28,8 @@ class TransportContext:
     settings: Settings
     agent: AgentFile
     clock: Clock
+    ticker: Ticker
+    """Paces everything that is sent in real time."""
 
 
 class Transport(Protocol):

@@ -26,7 +26,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return problem(error.status, error.text or error.reason)
+        answer = problem(error.status, error.text or error.reason)
+        # What a client needs to do better: `Allow` of a 405, `Retry-After` of a 503.
+        for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+            if name in error.headers:
+                answer.headers[name] = error.headers[name]
+        return answer
     except Exception:  # one request's fault must not end the server; logged in full
         logger.exception("%s %s failed", request.method, request.path)
         return problem(500, "the server failed to answer this; its log says why")

@@ -62,7 +62,7 @@ class Server:
         )  # fmt: skip
         self._side = Side(self.calls, metrics, settings, self._why_not_ready, self.lag)
         self._transports: list[Transport] = [
-            _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock))
+            _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock, self.ticker))
             for name in settings.transports
         ]
         self._runners: list[web.AppRunner] = []
@@ -99,9 +99,10 @@ class Server:
         self.lag.start()
         self._stalls.start()
         app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
-        app.router.add_get("/", _front)
-        for transport in self._transports:
-            app.router.add_routes(transport.routes())
+        routes = [route for transport in self._transports for route in transport.routes()]
+        app.router.add_routes(routes)
+        if not any(isinstance(route, web.RouteDef) and route.path == "/" for route in routes):
+            app.router.add_get("/", _front)
         settings = self.settings
         self.public_address = await self._listen(app, settings.host, settings.port, _tls(settings))
         self.side_address = await self._listen(

@@ -35,7 +35,7 @@ class Settings:
     """Only from these do forwarded headers count."""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    transports: tuple[str, ...] = ("telnyx", "twilio")
+    transports: tuple[str, ...] = ("telnyx", "twilio", "webrtc")
     max_calls: int = 400
     """Slots. A call beyond them is refused."""
     max_loop_lag_ms: float = 50.0

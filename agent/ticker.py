@@ -36,14 +36,19 @@ class Ticker:
         """Members that raised, and were removed."""
 
     def add(self, tick: Tick) -> None:
-        """Call `tick` from now on. Adding twice does no harm."""
+        """Call `tick` from now on, first about one period from now. Adding twice does no harm.
+
+        Members add themselves when they have sent something, so their phases are spread as their calls are.
+        """
         if any(tick in phase for phase in self._phases):
             return
-        min(self._phases, key=len)[tick] = None
+        now_ms = self._clock.now_ms()
         if self._timer is None:
-            self._origin_ms = self._clock.now_ms()
+            self._origin_ms = now_ms
             self._beat = 0
-            self._schedule(self._origin_ms)
+            self._schedule(now_ms)
+        beat_ms = PERIOD_MS / PHASES
+        self._phases[round((now_ms - self._origin_ms) / beat_ms) % PHASES][tick] = None
 
     def remove(self, tick: Tick) -> None:
         """Stop calling `tick`. Unknown members are ignored."""

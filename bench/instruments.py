@@ -2,7 +2,7 @@
 
     python -m bench.instruments [--calls 200] [--json FILE]
 
-The frame path is a call's own `hear`, fed with speech. "off" is the same code with the lines that count and
+The frame path is Twilio's media message, from its bytes to the call's voice detection. "off" is the same code with the lines that count and
 measure taken out of its source, run in turns with "on" in the same process. CPU times of this thread.
 """
 
@@ -17,6 +17,7 @@ import statistics
 import sys
 import textwrap
 import time
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from agent.records import CallRecord, TurnRecord
 from agent.stall import StallWatch
 from tests import speech
 from tests.agent.fakes import Process
+from transports.twilio.media_codec import Media, MediaDecoder
 
 FRAMES = 2_000
 ROUNDS = 60
@@ -103,6 +105,18 @@ class _PlainClock(AudioClock):
     __slots__ = ()
 
 
+SID = "MZ00000000000000000000000000000001"
+
+
+def media_message(payload: bytes, number: int) -> bytes:
+    """20 ms, as Twilio sends it."""
+    media = {
+        "track": "inbound", "chunk": str(number), "timestamp": str(number * 20),
+        "payload": b64encode(payload).decode(),
+    }  # fmt: skip
+    return orjson.dumps({"event": "media", "sequenceNumber": str(number), "media": media, "streamSid": SID})
+
+
 async def frame_path() -> list[Figure]:
     """Microseconds per frame, on and off."""
     arrived = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")
@@ -111,7 +125,10 @@ async def frame_path() -> list[Figure]:
     talk = speech.mu_law(speech.speech("I would like to book an appointment for my daughter on Tuesday."))
     said = [talk[at : at + 160] for at in range(0, len(talk) - 160, 160)]
     quiet = [b"\xff" * 160] * len(said)
-    payloads = list(itertools.islice(itertools.cycle(said + quiet), FRAMES))
+    payloads = itertools.islice(itertools.cycle(said + quiet), FRAMES)
+    messages = [media_message(payload, number) for number, payload in enumerate(payloads)]
+    decoder = MediaDecoder()
+    decoder.stream_sid = SID
     process = Process(2)
     parts: list[tuple[list[float], Callable[[bytes, float], None]]] = []
     for name in ("on", "off"):
@@ -127,8 +144,10 @@ async def frame_path() -> list[Figure]:
     for _ in range(ROUNDS):
         for taken, feed in parts:
             began = time.thread_time()
-            for number, payload in enumerate(payloads):
-                feed(payload, stream_ms + number * 20.0)
+            for message in messages:
+                media = decoder.decode(message)
+                assert isinstance(media, Media)
+                feed(media.payload, stream_ms + media.timestamp_ms)
             taken.append((time.thread_time() - began) / FRAMES * 1e6)
         stream_ms += FRAMES * 20.0
         parts.reverse()

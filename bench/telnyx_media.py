@@ -20,6 +20,7 @@ from agent.events import CallListener
 from agent.lines import MediaLine, Slot
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeCall, FakeHost
 from tests.transports.telnyx.fakes import AGENT, STREAM
 from transports.telnyx import Telnyx
@@ -80,7 +81,9 @@ async def measure(audio: AudioFormat) -> None:
     """Print both ways of one codec."""
     host = BenchHost()
     environ = {"PARLEY_TELNYX_CODEC": audio.encoding.value}
-    telnyx = Telnyx(TransportContext(host, Settings(environ=environ), AGENT, LoopClock()))
+    telnyx = Telnyx(
+        TransportContext(host, Settings(environ=environ), AGENT, LoopClock(), Ticker(LoopClock()))
+    )
     session = MediaSession(telnyx._parts)
     session.socket.send_text = lambda message: True  # type: ignore[method-assign]  # nothing listens
     media_format = {"encoding": audio.encoding.value, "sample_rate": audio.rate_hz, "channels": 1}

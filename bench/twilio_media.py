@@ -19,6 +19,7 @@ from agent.events import CallListener
 from agent.lines import MediaLine, Slot
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeCall, FakeHost
 from tests.transports.twilio.fakes import agent_file
 from transports.twilio import Twilio
@@ -84,7 +85,7 @@ async def main() -> None:
     show("out: encode 100 ms", lambda: encoder.media(FRAME * 5))
 
     host = BenchHost()
-    twilio = Twilio(TransportContext(host, Settings(), agent_file(), LoopClock()))
+    twilio = Twilio(TransportContext(host, Settings(), agent_file(), LoopClock(), Ticker(LoopClock())))
     session = MediaSession(twilio._parts)
     session.socket.send_text = lambda message: True  # type: ignore[method-assign]
     start = {"streamSid": SID, "callSid": "CA1"}

@@ -148,7 +148,7 @@ def our_routes(*, cached: bool) -> list[web.RouteDef]:
     environ = {"PARLEY_WEBRTC_RATE": "1000000", "PARLEY_WEBRTC_BURST": "100000", "PARLEY_WEBRTC_PAGE": "off"}
     host = OurHost(clock, Replies(24_000, cached=cached))
     settings = Settings(environ=environ)
-    return list(WebRTC(TransportContext(host, settings, agent_file(), clock)).routes())
+    return list(WebRTC(TransportContext(host, settings, agent_file(), clock, Ticker(clock))).routes())
 
 
 class StockTrack(MediaStreamTrack):

@@ -25,8 +25,8 @@ from loadtest.scenarios.runner import Options, Runner
 from loadtest.scenarios.schema import Profile, Scenario
 
 PASSED, FAILED, USAGE, ENDED, INVALID = 0, 1, 2, 3, 4
-"""Exit statuses: all criteria that could be measured hold, or nothing got worse; one does not, or something got
-worse; wrong usage; the run ended before its time; the callers were the bottleneck, so it says nothing."""
+"""Exit statuses: all criteria that could be measured hold, or nothing got worse; one does not, or something
+got worse; wrong usage; the run ended before its time; the callers were the bottleneck, so it says nothing."""
 _COMPARE, _LIST = "compare", "list"
 
 

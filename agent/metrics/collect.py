@@ -6,7 +6,7 @@ the names of `agent.metrics.names`.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +14,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -26,10 +22,10 @@ from prometheus_client.process_collector import ProcessCollector
 from agent.admission import LoopLag
 from agent.latency import CallCounters
 from agent.metrics import names
-from agent.metrics.histograms import Series
+from agent.metrics.exposition import stage_text
 from agent.metrics.host import Host
 from agent.metrics.latency_book import BoundedLabels, LatencyBook
-from agent.metrics.names import BUCKETS_S, COUNTER_HELP, Kind, Metric
+from agent.metrics.names import COUNTER_HELP, Kind, Metric
 from agent.metrics.quality import report_quality
 from agent.registry import Registry
 from agent.ticker import Ticker
@@ -71,7 +67,6 @@ class CallCollector:
 
     def collect(self) -> Iterator[Family]:
         """See `prometheus_client.registry.Collector`."""
-        yield _stage_family(self._book.series())
         yield from self._counters()
         yield _family(names.TURN_GAPS, self._book.gaps)
         calls = self._calls
@@ -199,25 +194,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Prometheus text format."""
-        return generate_latest(self._registry)
-
-
-def _stage_family(series: Iterable[Series]) -> HistogramMetricFamily:
-    metric = names.STAGE_SECONDS
-    family = HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
-    for each in series:
-        key = each.key
-        labels = (key.stage, key.transport, key.language, key.provider, key.cache)
-        total = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, count in zip(_BOUNDS, each.buckets, strict=True):
-            total += count
-            buckets.append((bound, total))
-        family.add_metric(labels, buckets, each.sum_s)
-    return family
-
-
-_BOUNDS = (*(str(bound) for bound in BUCKETS_S), "+Inf")
+        return stage_text(self.book.series()) + generate_latest(self._registry)
 
 
 def _family(metric: Metric, values: Mapping[L, float]) -> Family:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +70,7 @@ def new_hdr() -> HdrHistogram:
     return HdrHistogram(1, MAX_US, _DIGITS)
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """What is told apart. Each value comes from a bounded set: the caller of `record` sees to that."""
 
     stage: str

@@ -55,8 +55,8 @@ _RATES = (
     ("not_resumed", "coughs", "agents silenced by a cough"),
 )
 _SCALARS = (("cpu_ms_per_call", "CPU ms per call and second", 0.1), ("rss_kb_per_call", "kB per call", 0.15))
-"""One figure per step, without samples: the share by which it must change. An assumption: twice what runs of one
-build on one quiet machine differ by."""
+"""One figure per step, without samples: the share by which it must change. An assumption: twice what runs of
+one build on one quiet machine differ by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,20 @@ _BADGES = {
     Outcome.UNKNOWN.value: ("unsure", "not measured"),
 }
 _COUNTS = (
-    ("turns", "turns"), ("unanswered", "unanswered"), ("barge_ins", "interruptions"), ("missed_barge_ins", "missed"),
-    ("stale", "old audio"), ("gaps", "gaps"), ("dead_airs", "dead air"), ("lost_calls", "lost"),
+    ("turns", "turns"),
+    ("unanswered", "unanswered"),
+    ("barge_ins", "interruptions"),
+    ("missed_barge_ins", "missed"),
+    ("stale", "old audio"),
+    ("gaps", "gaps"),
+    ("dead_airs", "dead air"),
+    ("lost_calls", "lost"),
     ("refused_calls", "refused"),
-)  # fmt: skip
+)
 _ABOUT = (
-    "All latencies are measured by the callers, at their own end: real speech, a frame every 20 ms on absolute "
-    "deadlines. Callers that were late themselves (p99 beyond 5 ms, or no room left on their core) make a step "
-    "invalid, and it counts for nothing."
+    "All latencies are measured by the callers, at their own end: real speech, a frame every 20 ms on "
+    "absolute deadlines. Callers that were late themselves (p99 beyond 5 ms, or no room left on their core) "
+    "make a step invalid, and it counts for nothing."
 )
 
 

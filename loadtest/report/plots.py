@@ -49,7 +49,7 @@ def _latency(result: Result) -> Plot:
     )
     return Plot(
         "How long callers waited",
-        "Share of turns answered within a time: the caller's last sound to the agent's first, at the caller's end.",
+        "Turns answered within a time: the caller's last sound to the agent's first, at the caller's end.",
         _distributions(result, "voice_to_voice_ms", axes),
     )
 
@@ -59,11 +59,7 @@ def _against_calls(result: Result) -> Plot | None:
     if len(steps) < 2:
         return None
     series = [
-        Series(
-            which,
-            _by_calls(steps, lambda step, which=which: step.callers["voice_to_voice_ms"].get(which)),
-            colour,
-        )
+        Series(which, _by_calls(steps, _heard(which)), colour)
         for colour, which in enumerate(("p50", "p95", "p99"), 1)
     ]
     limits = _limits(result, {"voice_to_voice_p50_ms": "p50 limit", "voice_to_voice_p95_ms": "p95 limit"})
@@ -72,8 +68,7 @@ def _against_calls(result: Result) -> Plot | None:
     )
     return Plot(
         "Latency against calls",
-        "The curve to look for: flat as long as the server keeps up. Steps in which the callers were the bottleneck "
-        "are left out.",
+        "Flat as long as the server keeps up. Steps in which the callers were the bottleneck are not in it.",
         line_chart(series, axes),
     )
 
@@ -88,8 +83,8 @@ def _waterfall(result: Result) -> Plot:
     ]
     return Plot(
         "Where the time went",
-        "Median of each stage, by the server's own account. Endpointing is the silence that we choose to wait for; "
-        "added is all that is neither that nor a provider.",
+        "Median of each stage, by the server's own account. Endpointing is the silence that we choose to wait "
+        "for; added is all that is neither that nor a provider.",
         stacked_rows(rows, "ms"),
     )
 
@@ -99,7 +94,7 @@ def _barge_in(result: Result) -> Plot:
     axes = Axes("ms", "% of interruptions", limits=tuple(Limit(*each, vertical=True) for each in limits))
     return Plot(
         "How soon the agent fell silent",
-        "The first voiced frame of an interruption sent, to the order to throw away what was still to be played.",
+        "First voiced frame of an interruption sent, to the order to throw away what was still to be played.",
         _distributions(result, "barge_in_ms", axes),
     )
 
@@ -107,8 +102,8 @@ def _barge_in(result: Result) -> Plot:
 def _jitter(result: Result) -> Plot:
     return Plot(
         "Jitter of the agent's audio",
-        "By how much two messages of a sentence were closer or farther apart than the audio of the first. A gap is "
-        "heard only when a platform's buffer runs dry: see continuity.",
+        "By how much two messages of a sentence were closer or farther apart than the audio of the first. A "
+        "gap is heard only when a platform's buffer runs dry: see continuity.",
         _distributions(result, "jitter_ms", Axes("ms", "% of messages")),
     )
 
@@ -121,8 +116,8 @@ def _errors(result: Result) -> Plot | None:
     series.append(Series("answers", _in_time(result, "answers"), 2))
     return Plot(
         "Errors in time",
-        "Turns without an answer, missed interruptions, lost and refused calls in each second, and the answers heard "
-        "meanwhile.",
+        "Turns without an answer, missed interruptions, lost and refused calls in each second, and the "
+        "answers heard meanwhile.",
         line_chart(series, Axes("seconds", "per second", limits=_events(result)), bars),
     )
 
@@ -173,11 +168,18 @@ def _distributions(result: Result, name: str, axes: Axes) -> str:
     if len(steps) > _CURVES:
         steps = [steps[round(at * (len(steps) - 1) / (_CURVES - 1))] for at in range(_CURVES)]
     series = [
-        Series(step.name if step.valid else f"{step.name} (invalid)", cumulative(step.samples[name]), at % COLOURS + 1,
-               dashed=not step.valid)
+        Series(_called(step), cumulative(step.samples[name]), at % COLOURS + 1, dashed=not step.valid)
         for at, step in enumerate(steps)
-    ]  # fmt: skip
+    ]
     return line_chart(series, axes)
+
+
+def _heard(which: str) -> Callable[[StepResult], float | None]:
+    return lambda step: step.callers["voice_to_voice_ms"].get(which)
+
+
+def _called(step: StepResult) -> str:
+    return step.name if step.valid else f"{step.name} (invalid)"
 
 
 def _limits(result: Result, wanted: Mapping[str, str]) -> list[tuple[float, str]]:

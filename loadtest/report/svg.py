@@ -94,7 +94,7 @@ def line_chart(series: Sequence[Series], axes: Axes, bars: Points = ()) -> str:
 
 
 def stacked_rows(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> str:
-    """A bar for each row, made of parts one after the other: a waterfall. Parts of one name share a colour."""
+    """A bar for each row, of parts one after the other: a waterfall. Parts of one name share a colour."""
     rows = [(name, [part for part in parts if part[1] > 0]) for name, parts in rows]
     rows = [(name, parts) for name, parts in rows if parts]
     if not rows:

@@ -14,6 +14,10 @@ _TROUBLES = (
     "dead_airs", "frames_lost", "bad_messages", "first_words_unknown",
 )  # fmt: skip
 """Counters that are named if they are not 0."""
+_COLUMNS = (
+    *("", "turns", "v2v p50", "p95", "p99"),
+    *("barge p95", "added p95", "jitter p95", "CPU ms", "kB/call", "late p99"),
+)
 
 
 def show(result: Result, console: Console) -> None:
@@ -44,8 +48,7 @@ def show(result: Result, console: Console) -> None:
 
 def _steps(result: Result) -> Table:
     table = Table(title=f"{result.scenario['name']}: {result.scenario['summary']}", title_justify="left")
-    for name in ("", "turns", "v2v p50", "p95", "p99", "barge p95", "added p95", "jitter p95", "CPU ms", "kB/call",
-                 "late p99"):  # fmt: skip
+    for name in _COLUMNS:
         table.add_column(name, justify="right")
     for step in result.steps:
         table.add_row(*_row(step))
@@ -56,10 +59,12 @@ def _row(step: StepResult) -> list[str]:
     heard, barge, jitter = (
         step.callers.get(name, {}) for name in ("voice_to_voice_ms", "barge_in_ms", "jitter_ms")
     )
+    added = step.stages.get("added", {})
     figures = (
-        heard.get("p50"), heard.get("p95"), heard.get("p99"), barge.get("p95"), step.stages.get("added", {}).get("p95"),
-        jitter.get("p95"), step.cpu_ms_per_call, step.rss_kb_per_call, step.late_p99_ms,
-    )  # fmt: skip
+        *(heard.get(which) for which in ("p50", "p95", "p99")),
+        *(timing.get("p95") for timing in (barge, added, jitter)),
+        *(step.cpu_ms_per_call, step.rss_kb_per_call, step.late_p99_ms),
+    )
     return [step.name, str(step.callers.get("turns", 0)), *(_number(figure) for figure in figures)]
 
 

@@ -19,7 +19,7 @@ MAX_GRAMMARS = 16
 
 # Wider than the stock beams (1e-48, 7e-29, 1e-48): with a few hundred words it costs 5 % and saves 2 % of the
 # sentences. Phone look-ahead prunes too early for the same reason.
-_BEAMS = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60, "lw": 8.0}
+_BEAMS = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60}
 _NOISE = 0.05
 """Likelihood of noise between words (`fillprob`). With the stock 1e-8 every cough is a word; with this none of
 six synthetic ones, and as much speech is understood."""

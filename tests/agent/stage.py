@@ -31,6 +31,7 @@ tools:
      parameters: {type: object, properties: {day: {type: string}}}}
 """
 GREETING = "Hello there."
+LONG = "We are open from Monday to Friday, from eight in the morning to six in the evening."
 QUESTION = speech.speech("What are your opening hours?")
 SENTENCE = speech.speech("I would like to know whether you are open on the second Saturday in March.")
 MONOLOGUE = SENTENCE * 12
@@ -167,3 +168,40 @@ def play(story: Story, agent: str = AGENT, **sections: Any) -> Stage:
         return stage
 
     return run_virtually(whole)
+
+
+async def bring_to(stage: Stage, state: State, at_ms: float = 0.0) -> None:
+    """A call in that state, at that time of it if that is still to come."""
+    phone = await stage.greet()
+
+    async def until_then(lead_ms: float) -> None:
+        await stage.wait(max(at_ms - lead_ms - phone.now_ms, 0.0))
+
+    if state is State.IDLE:
+        # So that no reprompt comes in between.
+        while at_ms - phone.now_ms > 7_000:
+            await stage.ask()
+            await stage.until(State.IDLE)
+        await until_then(0.0)
+    elif state is State.HEARING:
+        stage.media.typed("hello")
+        await stage.until(State.SPEAKING)
+        await stage.until(State.IDLE)
+        phone.says(MONOLOGUE)
+        await stage.until(State.HEARING)
+        await until_then(0.0)
+    elif state is State.REPLYING:
+        stage.llm.says([25_000.0, "Late."])
+        stage.stt.answers.append("what are your opening hours")
+        phone.says(QUESTION)
+        await stage.until(State.REPLYING)
+        await until_then(0.0)
+    else:
+        stage.llm.says(LONG * 6)
+        await stage.ask()
+        if state is State.YIELDED:
+            await until_then(1_000)
+            phone.says(MONOLOGUE)
+            await stage.until(State.YIELDED)
+        await until_then(0.0)
+    assert stage.state is state

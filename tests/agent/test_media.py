@@ -7,7 +7,7 @@ from agent.latency import Stage as Part
 from agent.turns.machine import State
 from tests import speech
 from tests.agent.scripted import MS_PER_CHAR
-from tests.agent.stage import COUGH, GREETING, MONOLOGUE, QUESTION, SENTENCE, Stage, play
+from tests.agent.stage import COUGH, GREETING, LONG, MONOLOGUE, QUESTION, SENTENCE, Stage, play
 
 
 def test_the_agent_greets_and_waits() -> None:
@@ -57,9 +57,6 @@ def test_a_question_is_answered_and_each_part_of_the_wait_is_known_exactly() -> 
 
 
 # --- barge-in ------------------------------------------------------------------------------------------
-
-LONG = "We are open from Monday to Friday, from eight in the morning to six in the evening."
-
 
 async def interrupted(stage: Stage, pcm: bytes, after_ms: float = 1_500.0) -> float:
     """The agent is in the middle of a long answer when the caller makes a sound. Returns when it began."""

@@ -19,7 +19,7 @@ def test_nothing_set_is_the_default() -> None:
     settings = Settings.from_environ({})
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
     assert (settings.side_host, settings.side_port) == ("127.0.0.1", 9464)
-    assert settings.transports == ("telnyx", "twilio")
+    assert settings.transports == ("telnyx", "twilio", "webrtc")
     assert settings.agent_file is None
     assert settings.public_url is None
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from aiohttp import web
 
 from agent.plugins import TransportContext
-from agent.ticker import Ticker
 from transports.webrtc.frames import FrameStore
 from transports.webrtc.guard import Guard
 from transports.webrtc.options import WebRtcOptions
@@ -26,8 +25,7 @@ class WebRTC:
 
     def __init__(self, context: TransportContext) -> None:
         options = WebRtcOptions.from_settings(context.settings)
-        self._ticker = Ticker(context.clock)
-        parts = SessionParts(context.host, context.clock, self._ticker, context.agent, options, FrameStore())
+        parts = SessionParts(context.host, context.clock, context.ticker, context.agent, options, FrameStore())
         self._whip = Whip(parts, context.settings, Guard(context.settings, options, context.clock))
         self._page = PageFiles() if options.page else None
         if options.secret is None:
@@ -53,4 +51,3 @@ class WebRTC:
     async def close(self) -> None:
         """See `agent.plugins.Transport`."""
         await self._whip.close()
-        self._ticker.close()

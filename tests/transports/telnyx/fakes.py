@@ -21,6 +21,7 @@ from agent.agentfile.schema import AgentFile
 from agent.clock import Clock, LoopClock, Timer
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeCall, FakeHost, eventually
 from transports.telnyx import Telnyx
 
@@ -267,7 +268,7 @@ async def serving(
     clock = clock or LoopClock()
     keys = {"TELNYX_PUBLIC_KEY": PUBLIC_KEY} if signing else {}
     settings = Settings(public_url=public_url, environ={**(environ or {}), **more, **keys})
-    telnyx = Telnyx(TransportContext(host, settings, AGENT, clock))
+    telnyx = Telnyx(TransportContext(host, settings, AGENT, clock, Ticker(clock)))
     app = web.Application()
     app.add_routes(telnyx.routes())
     runner = web.AppRunner(app, shutdown_timeout=1.0)

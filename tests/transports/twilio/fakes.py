@@ -14,6 +14,7 @@ from agent.agentfile.schema import AgentFile
 from agent.clock import LoopClock
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeCall, FakeHost
 from transports.twilio import Twilio
 
@@ -83,7 +84,7 @@ async def serving(
     """The transport on a free loopback port, for one test. Variables by `environ` or by name."""
     host = FakeHost()
     settings = Settings(public_url=public_url, environ={**(environ or {}), **more})
-    twilio = Twilio(TransportContext(host, settings, agent or agent_file(), LoopClock()))
+    twilio = Twilio(TransportContext(host, settings, agent or agent_file(), LoopClock(), Ticker(LoopClock())))
     app = web.Application()
     app.add_routes(twilio.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)

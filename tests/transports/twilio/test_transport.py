@@ -7,6 +7,7 @@ from agent import plugins
 from agent.clock import LoopClock
 from agent.plugins import TransportContext
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeHost
 from tests.transports.twilio.fakes import agent_file
 from transports import twilio
@@ -20,7 +21,9 @@ print(*[name for name in ("twilio.rest", "requests", "transports.twilio.rest") i
 
 
 async def test_its_routes() -> None:
-    transport = Twilio(TransportContext(FakeHost(), Settings(), agent_file(), LoopClock()))
+    transport = Twilio(
+        TransportContext(FakeHost(), Settings(), agent_file(), LoopClock(), Ticker(LoopClock()))
+    )
     assert transport.name == "twilio"
     assert [(route.method, route.path) for route in transport.routes()] == [
         ("POST", "/twilio/voice"),

@@ -27,6 +27,7 @@ from agent.lines import MediaLine, Slot
 from agent.plugins import TransportContext
 from agent.problems import problems
 from agent.settings import Settings
+from agent.ticker import Ticker
 from tests.transports.fakes import FakeCall, FakeHost
 from transports.webrtc import WebRTC
 from transports.webrtc.guard import Guard
@@ -120,7 +121,7 @@ async def serving(
     environ = {f"PARLEY_WEBRTC_{name}": value for name, value in environ.items()}
     environ.setdefault("PARLEY_WEBRTC_HOSTS", "127.0.0.1")
     settings = Settings(public_url=public_url, environ=environ)
-    webrtc = WebRTC(TransportContext(host, settings, agent_file(), LoopClock()))
+    webrtc = WebRTC(TransportContext(host, settings, agent_file(), LoopClock(), Ticker(LoopClock())))
     app = web.Application(middlewares=[problems])
     app.add_routes(webrtc.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)

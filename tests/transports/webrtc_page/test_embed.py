@@ -93,9 +93,12 @@ async def test_the_site_can_drive_it_and_hears_of_everything(
     await until(lambda: session.of("text"))
     assert (await page.evaluate(f"{call}.transcript"))[0]["text"] == "hola"
     await page.evaluate(f"{call}.hangUp()")
-    assert await page.evaluate("window.told") == [
-        ["parley-phase", "connecting"], ["parley-message", "hello"], ["parley-phase", "live"],
-        ["parley-phase", "ended"], ["parley-end", "hung_up"],
+    told = await page.evaluate("window.told")
+    # The greeting over the data channel may come before or after the connection is said to be up.
+    assert ["parley-message", "hello"] in told
+    assert [each for each in told if each[0] != "parley-message"] == [
+        ["parley-phase", "connecting"], ["parley-phase", "live"], ["parley-phase", "ended"],
+        ["parley-end", "hung_up"],
     ]  # fmt: skip
 
 

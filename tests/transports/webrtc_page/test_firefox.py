@@ -28,6 +28,8 @@ PREFERENCES = {
     "media.navigator.permission.disabled": "true",
     "media.autoplay.default": "0",
     "media.peerconnection.ice.loopback": "true",
+    # Shown anyway once a real microphone is allowed; a container has nobody to resolve mDNS names.
+    "media.peerconnection.ice.obfuscate_host_addresses": "false",
     "datareporting.policy.dataSubmissionEnabled": "false",
     "app.normandy.enabled": "false",
     "app.update.disabledForTesting": "true",

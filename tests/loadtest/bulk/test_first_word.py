@@ -1,0 +1,67 @@
+import os
+
+import numpy as np
+import pytest
+
+from agent.audio.formats import PCMA_8K, PCMU_8K, AudioFormat, linear
+from agent.clock import LoopClock
+from loadtest.bulk.first_word import Expected, lost_ms
+from loadtest.bulk.payload import payload_for
+from loadtest.simulators.cartesia_voice import tones
+from loadtest.speech import embedded_voice
+
+GREETING = "Hello, this is the clinic, how can I help you?"
+FORMATS = [PCMU_8K, PCMA_8K, linear(8000), linear(16_000)]
+
+
+@pytest.fixture(params=["speech", "tones"])
+async def voice(request: pytest.FixtureRequest) -> np.ndarray:
+    """A greeting, as real speech or as the tones of a simulated vendor."""
+    if request.param == "tones":
+        spoken = await tones(GREETING, "en", linear(8000))
+        return np.frombuffer(spoken.audio, "<i2")
+    voice = embedded_voice(LoopClock(), os.environ)
+    try:
+        return np.frombuffer(await voice.say(GREETING), "<i2")
+    finally:
+        await voice.close()
+
+
+def on_the_line(samples: np.ndarray, audio: AudioFormat) -> bytes:
+    pcm = samples.astype("<i2").tobytes()
+    return b"".join(payload_for(audio).encode([pcm]))
+
+
+@pytest.mark.parametrize("audio", FORMATS, ids=str)
+def test_a_whole_beginning_has_lost_nothing_in_any_format(voice: np.ndarray, audio: AudioFormat) -> None:
+    expected = (Expected.of(voice.astype(np.int16)),)
+    begins = np.concatenate((np.zeros(800, np.int16), voice[: 8 * 900]))
+    assert lost_ms(on_the_line(begins, audio), payload_for(audio), expected) == 0.0
+
+
+@pytest.mark.parametrize("cut_ms", [60, 150, 300, 450])
+def test_what_is_missing_is_told(voice: np.ndarray, cut_ms: int) -> None:
+    whole = Expected.of(voice.astype(np.int16))
+    missing = whole.samples[cut_ms * 8 :]
+    heard = np.concatenate((missing, voice[len(missing) + cut_ms * 8 :]))[: 8 * 500]
+    line = payload_for(PCMU_8K)
+    lost = lost_ms(on_the_line(heard, PCMU_8K), line, (whole,))
+    # Silence that was cut off as well is not missed: the next sound counts.
+    assert lost is not None
+    assert lost == pytest.approx(cut_ms, abs=60)
+    assert lost > 0
+
+
+def test_something_else_altogether_and_too_little_cannot_be_told(voice: np.ndarray) -> None:
+    expected = (Expected.of(voice.astype(np.int16)),)
+    noise = np.random.default_rng(1).normal(0, 4000, 8 * 500)
+    line = payload_for(PCMU_8K)
+    assert lost_ms(on_the_line(noise, PCMU_8K), line, expected) is None
+    assert lost_ms(on_the_line(voice[: 8 * 30], PCMU_8K), line, expected) is None
+
+
+def test_the_way_of_beginning_that_fits_counts(voice: np.ndarray) -> None:
+    other = Expected.of(np.random.default_rng(2).normal(0, 4000, 8 * 900).astype(np.int16))
+    line = payload_for(PCMU_8K)
+    right = Expected.of(voice.astype(np.int16))
+    assert lost_ms(on_the_line(voice[: 8 * 900], PCMU_8K), line, (other, right)) == 0.0
