@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEBIAN := espeak-ng
+DEBIAN := espeak-ng prometheus
 
 .PHONY: help install serve demo test check bench bench-parts debian
 

@@ -118,6 +118,7 @@ class Call:
             self.record.state = State.ENDED.value
             self.scope.run("last turn", lambda: self.replies.settle(interrupted=True))
             self._audience.tell(StateChanged(State.ENDED.value))
+            self._audience.close()
             work = tear_down(self.record, self.scope, self._mouth, self._hearing)
             teardown = asyncio.create_task(work, name="call teardown")
             teardown.add_done_callback(lambda _: self._torn_down())

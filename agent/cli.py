@@ -18,6 +18,7 @@ _OWN = (
     EntryPoint("serve", "agent.serve:Serve", COMMANDS),
     EntryPoint("doctor", "agent.doctor:Doctor", COMMANDS),
     EntryPoint("replay", "agent.replay.command:Replay", COMMANDS),
+    EntryPoint("report", "agent.report.command:ReportCommand", COMMANDS),
 )
 
 

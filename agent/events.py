@@ -90,6 +90,10 @@ class Audience:
         """False: events need not even be made."""
         return self._listener is not None
 
+    def close(self) -> None:
+        """The call is over: what still comes is nobody's business."""
+        self._listener = None
+
     def tell(self, event: CallEvent) -> None:
         """Pass `event` on."""
         listener = self._listener

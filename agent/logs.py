@@ -38,7 +38,7 @@ def redact(text: str) -> str:
 
 def ids(record: logging.LogRecord) -> dict[str, Any]:
     """`call` and `turn` of a line, where it has them."""
-    found = {name: vars(record)[name] for name in ("call", "turn") if name in vars(record)}
+    found: dict[str, Any] = {name: vars(record)[name] for name in ("call", "turn") if name in vars(record)}
     arguments = record.args
     if (
         "call" not in found

@@ -1,6 +1,6 @@
 """Says what blocked the event loop.
 
-A heartbeat on the loop comes every 10 ms. A thread sleeps until one would show a block of 50 ms; only then
+A heartbeat on the loop comes every 20 ms. A thread sleeps until one would show a block of 50 ms; only then
 does it look at what the loop's thread is doing, while it still does it. A loop that keeps its beat costs that
 thread some twenty wake-ups a second and nothing else. The heartbeat, when it comes at last, counts the block
 and logs the stack that was seen.
@@ -9,6 +9,7 @@ Nothing is killed: a blocked loop recovers by itself far more often than not, an
 """
 
 import logging
+import resource
 import sys
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from agent.metrics.collect import Watch
 
 logger = logging.getLogger(__name__)
 
-BEAT_MS = 10.0
+BEAT_MS = 20.0
 THRESHOLD_MS = 50.0
 """A caller hears this: two frames and a half, more than half of a player's usual 60 to 80 ms of buffer."""
 _LATE_MS = THRESHOLD_MS - BEAT_MS / 2
@@ -28,11 +29,15 @@ HANGS_MS = 2_000.0
 """A block this long is logged while it lasts: it may never end."""
 LOG_EVERY_MS = 1_000.0
 """At most one line in so long: a loop that is always late must not be made later by its log."""
+LOG_MACHINE_EVERY_MS = 30_000.0
+"""... and in so long about blocks of which the log can only say that they were none of ours."""
 MAX_FRAMES = 25
 """Innermost frames in the log."""
 JOIN_S = 1.0
 _LOOK_AGAIN_S = 0.025
-_NOTHING = "nothing of Python was running on the loop: native code, or the machine ran something else"
+CODE, MACHINE = "code", "machine"
+"""Causes: something ran on the loop and kept it; or the machine did not let the loop run."""
+_NO_STACK = "native code that held the interpreter"
 
 
 class StallDetector:
@@ -80,8 +85,21 @@ class StallWatch(Watch):
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._loop_thread = 0
-        self._logged_ms = float("-inf")
+        self._cpu_ms = 0.0
         self._unlogged = 0
+        self._next_log_ms = dict.fromkeys((CODE, MACHINE), float("-inf"))
+        self._stalls = dict.fromkeys((CODE, MACHINE), 0)
+        self._stalled_ms = dict.fromkeys((CODE, MACHINE), 0.0)
+
+    @property
+    def stalls(self) -> dict[str, int]:
+        """See `Watch`."""
+        return self._stalls
+
+    @property
+    def stalled_ms(self) -> dict[str, float]:
+        """See `Watch`."""
+        return self._stalled_ms
 
     @property
     def violations(self) -> dict[str, int]:
@@ -91,6 +109,7 @@ class StallWatch(Watch):
     def start(self) -> None:
         """Begin to watch the running loop's thread."""
         self._loop_thread = threading.get_ident()
+        self._cpu_ms = _thread_cpu_ms()
         self._detector = StallDetector(self._clock.now_ms())
         self._timer = self._clock.call_later(BEAT_MS, self._beat)
         self._thread = threading.Thread(target=self._watch, name="stall watch", daemon=True)
@@ -109,20 +128,28 @@ class StallWatch(Watch):
     def _beat(self) -> None:
         now_ms = self._clock.now_ms()
         block = self._detector.beat(now_ms)
+        before_ms, self._cpu_ms = self._cpu_ms, _thread_cpu_ms()
         self._timer = self._clock.call_later(BEAT_MS, self._beat)
         if block is None:
             return
         blocked_ms, stack = block
-        self.stalls += 1
-        self.stalled_ms += blocked_ms
-        if now_ms - self._logged_ms < LOG_EVERY_MS:
+        cpu_ms = min(self._cpu_ms - before_ms, blocked_ms)
+        cause = cause_of(stack, cpu_ms, blocked_ms)
+        self._stalls[cause] += 1
+        self._stalled_ms[cause] += blocked_ms
+        if now_ms < self._next_log_ms[cause]:
             self._unlogged += 1
             return
-        others = f" ({self._unlogged} more before it)" if self._unlogged else ""
-        self._logged_ms, self._unlogged = now_ms, 0
+        self._next_log_ms[cause] = now_ms + (LOG_EVERY_MS if cause == CODE else LOG_MACHINE_EVERY_MS)
+        others, self._unlogged = self._unlogged, 0
+        if cause == CODE:
+            text = f"by: {stack or _NO_STACK}"
+        else:
+            text = "by nothing that ran on it: the machine or a CPU quota kept the process waiting"
         logger.warning(
-            "the event loop was blocked for %.0f ms%s by: %s", blocked_ms, others, stack or _NOTHING
-        )
+            "the event loop was blocked for %.0f ms (%.0f ms of it on the CPU; %d more not told) %s",
+            blocked_ms, cpu_ms, others, text,
+        )  # fmt: skip
 
     def _watch(self) -> None:
         """The thread. Reads the detector and the loop thread's stack, writes only what it has seen."""
@@ -148,6 +175,17 @@ class StallWatch(Watch):
     def _look(self) -> str:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to do it
         return describe(frame)
+
+
+def cause_of(stack: str, cpu_ms: float, blocked_ms: float) -> str:
+    """Whose a block was. A stack is of something that waits or works; without one, work has used the CPU."""
+    return CODE if stack or cpu_ms > blocked_ms / 2 else MACHINE
+
+
+def _thread_cpu_ms() -> float:
+    """CPU time of this thread so far."""
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return (used.ru_utime + used.ru_stime) * 1000
 
 
 def describe(frame: FrameType | None) -> str:

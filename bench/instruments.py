@@ -2,8 +2,9 @@
 
     python -m bench.instruments [--calls 200] [--json FILE]
 
-The frame path is Twilio's media message, from its bytes to the call's voice detection. "off" is the same code with the lines that count and
-measure taken out of its source, run in turns with "on" in the same process. CPU times of this thread.
+The frame path is Twilio's media message, from the readable socket to the call's voice detection. "off" is the
+same code with the lines that count and measure taken out of its source, run in turns with "on" in the same
+process. CPU times of the loop's thread.
 """
 
 import argparse
@@ -12,10 +13,14 @@ import asyncio
 import inspect
 import itertools
 import json
+import queue
 import random
+import socket
 import statistics
+import struct
 import sys
 import textwrap
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -25,6 +30,7 @@ from typing import Any
 
 import orjson
 import uvloop
+from aiohttp import web
 
 from agent import ears, latency
 from agent.clock import LoopClock
@@ -37,8 +43,9 @@ from agent.stall import StallWatch
 from tests import speech
 from tests.agent.fakes import Process
 from transports.twilio.media_codec import Media, MediaDecoder
+from transports.websocket import MediaWebSocket
 
-FRAMES = 2_000
+FRAMES = 500
 ROUNDS = 60
 TURNS = 20_000
 STAGES = {
@@ -117,47 +124,107 @@ def media_message(payload: bytes, number: int) -> bytes:
     return orjson.dumps({"event": "media", "sequenceNumber": str(number), "media": media, "streamSid": SID})
 
 
+class Sender(threading.Thread):
+    """A platform in a thread of its own: sends messages one by one, each in a packet of its own."""
+
+    def __init__(self, port: int, messages: Sequence[bytes]) -> None:
+        super().__init__(name="platform", daemon=True)
+        self._frames = [_masked(message) for message in messages]
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.sendall(_HANDSHAKE)
+        self.rounds: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """Put True for each round, False to end."""
+
+    def run(self) -> None:
+        while self.rounds.get():
+            for frame in self._frames:
+                self._socket.sendall(frame)
+                time.sleep(50e-6)
+        self._socket.close()
+
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def _masked(message: bytes) -> bytes:
+    """A client's text frame of 126 bytes to 64 kB, masked with zeros (RFC 6455, 5.2)."""
+    return struct.pack("!BBH4x", 0x81, 0x80 | 126, len(message)) + message
+
+
+class FramePath:
+    """A server's socket, with a call's hearing behind it that can be had with and without instruments."""
+
+    def __init__(self, process: Process) -> None:
+        self._decoder = MediaDecoder()
+        self._decoder.stream_sid = SID
+        self._stream_ms = 0.0
+        self._left = 0
+        self._done = asyncio.Event()
+        _PlainClock.arrived = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")  # type: ignore[method-assign]
+        plain = stripped(Ears.hear, ears, "_counters")
+        process.media("on")
+        process.media("off")
+        live = process.calls._live
+        live["off"].ears._audio_clock = _PlainClock()
+        self.feeds = {"on": live["on"].ears.hear, "off": plain.__get__(live["off"].ears)}
+        self._feed = self.feeds["on"]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The platform's WebSocket."""
+        self.socket = MediaWebSocket(LoopClock(), self._heard)
+        await self.socket.prepare(request)
+        await self.socket.run(lambda *_: None)
+        return self.socket
+
+    def _heard(self, message: bytes) -> None:
+        media = self._decoder.decode(message)
+        assert isinstance(media, Media)
+        self._feed(media.payload, self._stream_ms + media.timestamp_ms)
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    async def round(self, name: str, sender: Sender) -> float:
+        """Microseconds of this thread per message."""
+        self._feed, self._left = self.feeds[name], FRAMES
+        self._done.clear()
+        began = time.thread_time()
+        sender.rounds.put(True)
+        await self._done.wait()
+        self._stream_ms += FRAMES * 20.0
+        return (time.thread_time() - began) / FRAMES * 1e6
+
+
 async def frame_path() -> list[Figure]:
     """Microseconds per frame, on and off."""
-    arrived = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")
-    hear = stripped(Ears.hear, ears, "_counters")
-    _PlainClock.arrived = arrived  # type: ignore[method-assign]
     talk = speech.mu_law(speech.speech("I would like to book an appointment for my daughter on Tuesday."))
     said = [talk[at : at + 160] for at in range(0, len(talk) - 160, 160)]
-    quiet = [b"\xff" * 160] * len(said)
-    payloads = itertools.islice(itertools.cycle(said + quiet), FRAMES)
+    payloads = itertools.islice(itertools.cycle(said + [b"\xff" * 160] * len(said)), FRAMES)
     messages = [media_message(payload, number) for number, payload in enumerate(payloads)]
-    decoder = MediaDecoder()
-    decoder.stream_sid = SID
     process = Process(2)
-    parts: list[tuple[list[float], Callable[[bytes, float], None]]] = []
-    for name in ("on", "off"):
-        process.media(name)
-        conversation = process.calls._live[name]
-        heard = conversation.ears
-        if name == "off":
-            heard._audio_clock = _PlainClock()
-            parts.append(([], hear.__get__(heard)))
-        else:
-            parts.append(([], heard.hear))
-    stream_ms = 0.0
-    for _ in range(ROUNDS):
-        for taken, feed in parts:
-            began = time.thread_time()
-            for message in messages:
-                media = decoder.decode(message)
-                assert isinstance(media, Media)
-                feed(media.payload, stream_ms + media.timestamp_ms)
-            taken.append((time.thread_time() - began) / FRAMES * 1e6)
-        stream_ms += FRAMES * 20.0
-        parts.reverse()
-        await asyncio.sleep(0)
-    (first, feed), (second, _) = parts
-    on, off = (first, second) if feed.__func__ is Ears.hear else (second, first)  # type: ignore[attr-defined]
+    path = FramePath(process)
+    app = web.Application()
+    app.router.add_get("/", path.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    sender = Sender(runner.addresses[0][1], messages)
+    sender.start()
+    taken: dict[str, list[float]] = {"on": [], "off": []}
+    for number in range(ROUNDS):
+        for name in ("on", "off") if number % 2 else ("off", "on"):
+            taken[name].append(await path.round(name, sender))
+    sender.rounds.put(False)
+    await asyncio.to_thread(sender.join)
+    await runner.cleanup()
     await process.close()
-    more = statistics.median(a - b for a, b in zip(on, off, strict=True))
-    base = statistics.median(off)
-    print(f"frame path: {statistics.median(on):.2f} us with instruments, {base:.2f} us without")
+    more = statistics.median(on - off for on, off in zip(taken["on"], taken["off"], strict=True))
+    base = statistics.median(taken["off"])
+    print(f"frame path: {statistics.median(taken['on']):.2f} us with instruments, {base:.2f} us without")
     return [Figure("frame path, instruments' share", 100 * more / base, "%", 2.0)]
 
 

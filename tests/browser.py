@@ -111,7 +111,8 @@ class Console:
 RECORD = """
 async () => {
   const stream = document.querySelector("parley-call").stream;
-  const context = new AudioContext({ sampleRate: 48000 });
+  await window.recorder?.close();
+  const context = window.recorder = new AudioContext({ sampleRate: 48000 });
   const source = context.createMediaStreamSource(stream);
   const tap = context.createScriptProcessor(4096, 1, 1);
   window.recorded = [];

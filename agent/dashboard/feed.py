@@ -19,6 +19,8 @@ PERIOD_MS = 1_000.0
 MAX_WATCHERS = 20
 STUCK_S = 5.0
 """A watcher who has not taken a message for so long is dropped. The browser asks again."""
+SILENT_S = 3 * PERIOD_MS / 1000
+"""A feed without messages for so long is ended: its maker has failed, and the next watcher starts another."""
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -92,7 +94,8 @@ class Dashboard:
             await _send(response, b"greeting", self._snapshots.greeting())
             self._start()
             while True:
-                message = await watcher.take()
+                async with asyncio.timeout(SILENT_S):
+                    message = await watcher.take()
                 if watcher.missed:
                     watcher.missed = 0
                     await _send(response, b"greeting", self._snapshots.greeting())
@@ -118,8 +121,9 @@ class Dashboard:
         return web.Response(body=self._snapshots.call(record), content_type="application/json")
 
     def _start(self) -> None:
-        if self._beat is None:
+        if self._beat is None or self._beat.done():
             self._beat = asyncio.create_task(self._tell(), name="dashboard")
+            self._beat.add_done_callback(_complain)
 
     async def _stop(self) -> None:
         beat, self._beat = self._beat, None
@@ -137,6 +141,11 @@ class Dashboard:
     async def _shut(self, _: web.Application) -> None:
         for task in tuple(self._handlers):
             task.cancel()
+
+
+def _complain(beat: "asyncio.Task[None]") -> None:
+    if not beat.cancelled() and (error := beat.exception()) is not None:
+        logger.error("the dashboard failed", exc_info=error)
 
 
 async def _send(response: web.StreamResponse, event: bytes, data: bytes) -> None:

@@ -8,11 +8,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-from cryptography import x509
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
@@ -48,8 +48,15 @@ L = TypeVar("L", bound=Labels)
 class Watch:
     """What the stall watch and the invariants count. The base class watches nothing."""
 
-    stalls = 0
-    stalled_ms = 0.0
+    @property
+    def stalls(self) -> Mapping[str, int]:
+        """Blocks of the event loop by cause: `code`, `machine`."""
+        return {}
+
+    @property
+    def stalled_ms(self) -> Mapping[str, float]:
+        """How long they were together, by cause."""
+        return {}
 
     @property
     def violations(self) -> Mapping[str, int]:
@@ -139,6 +146,9 @@ class ProcessState:
             for provider, count in by_provider.items()
         }
         yield _family(names.FAILOVERS, failures)
+        yield _family(names.STALLS, {(cause,): count for cause, count in watch.stalls.items()})
+        stalled = {(cause,): value_ms / 1000 for cause, value_ms in watch.stalled_ms.items()}
+        yield _family(names.STALL_SECONDS, stalled)
         yield _family(names.VIOLATIONS, {(name,): count for name, count in watch.violations.items()})
         yield _family(names.BUILD, {(self._version,): 1})
         plain: tuple[tuple[Metric, float | None], ...] = (
@@ -148,8 +158,6 @@ class ProcessState:
             (names.LOOP_LAG, self._lag.smoothed_ms / 1000),
             (names.LOOP_LAG_MAX, self._lag.max_ms / 1000),
             (names.PLAYOUT_LATE_MAX, self._ticker.max_late_ms / 1000),
-            (names.STALLS, watch.stalls),
-            (names.STALL_SECONDS, watch.stalled_ms / 1000),
             (names.CERTIFICATE_END, self._certificate_end_s),
             *self._machine(),
         )
@@ -211,9 +219,9 @@ def _end_of(certificate: Path | None) -> float | None:
     if certificate is None:
         return None
     try:
-        end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+        end_s: float = import_module("agent.metrics.certificate").ends_at(certificate)
     except (OSError, ValueError) as error:
         # The TLS port says so too, and does not open: here it is only the metric that is missing.
         logger.warning("certificate %s cannot be read: %s", certificate, error)
         return None
-    return end.timestamp()
+    return end_s

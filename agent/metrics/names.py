@@ -196,8 +196,8 @@ QUALITY = _gauge(
 LOOP_LAG = _gauge("loop_lag_seconds", "Smoothed lag of the event loop", target="< 0.01")
 LOOP_LAG_MAX = _gauge("loop_lag_max_seconds", "Greatest lag of the event loop so far")
 PLAYOUT_LATE_MAX = _gauge("playout_late_max_seconds", "Latest playout beat so far", target="< 0.02")
-STALLS = _counter("loop_stalls", "Blocks of the event loop over 50 ms", target="0")
-STALL_SECONDS = _counter("loop_stall_seconds", "Time the event loop was blocked in those")
+STALLS = _counter("loop_stalls", "Blocks of the event loop over 50 ms", "cause", target="0")
+STALL_SECONDS = _counter("loop_stall_seconds", "Time the event loop was blocked in those", "cause")
 VIOLATIONS = _counter(
     "invariant_violations",
     "Times that what must always hold did not, and was mended",

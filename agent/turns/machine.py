@@ -9,7 +9,8 @@ pair that is not there changes nothing. `docs/turns.md` draws the same table.
 
 * The agent stops first and thinks later. `BARGE` (enough voice from the caller) pauses the audio and leads
   to `YIELDED`. Words make it a real interruption (`CANCEL`); a silence without words (`QUIET`: a cough, a
-  backchannel, the agent's own echo) resumes where the caller stopped hearing.
+  backchannel, the agent's own echo) resumes where the caller stopped hearing, or, where nothing was heard
+  yet, goes back to making the reply (`QUIET_EARLY`).
 * A caller who goes on speaking before the reply sounds has not finished: the same path, so that the reply
   to half a sentence is thrown away and both halves become one turn.
 * `ENDPOINT` always means that the caller's turn is complete, however that was found out: silence, a key, a

@@ -12,6 +12,7 @@ from loadtest.report.svg import (
     Points,
     Series,
     cumulative,
+    legend,
     line_chart,
     stacked_rows,
 )
@@ -19,6 +20,8 @@ from loadtest.scenarios.result import Result, StepResult
 
 _WATERFALL = ("endpointing", "stt_final", "llm_first_sentence", "tts_first_audio", "added")
 """The stages of a turn one after the other (`agent.latency.Stage`)."""
+_RED = 4
+"""The colour of bars."""
 _CURVES = 6
 """CDFs in one chart: more cannot be told apart."""
 
@@ -68,7 +71,7 @@ def _against_calls(result: Result) -> Plot | None:
     )
     return Plot(
         "Latency against calls",
-        "Flat as long as the server keeps up. Steps in which the callers were the bottleneck are not in it.",
+        "Flat as long as the server keeps up. Steps in which the callers were the bottleneck are left out.",
         line_chart(series, axes),
     )
 
@@ -112,13 +115,13 @@ def _errors(result: Result) -> Plot | None:
     bars = _in_time(result, "errors")
     if len(bars) < 2:
         return None
-    series = [Series("errors", [(x, y) for x, y in bars if y] and bars, 4)] if any(y for _, y in bars) else []
-    series.append(Series("answers", _in_time(result, "answers"), 2))
+    series = [Series("answers", _in_time(result, "answers"), 1)]
     return Plot(
         "Errors in time",
         "Turns without an answer, missed interruptions, lost and refused calls in each second, and the "
         "answers heard meanwhile.",
-        line_chart(series, Axes("seconds", "per second", limits=_events(result)), bars),
+        line_chart(series, Axes("seconds", "per second", limits=_events(result)), bars)
+        + legend([("errors", _RED)]),
     )
 
 

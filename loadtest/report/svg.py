@@ -88,7 +88,8 @@ def line_chart(series: Sequence[Series], axes: Axes, bars: Points = ()) -> str:
     parts = [_frame(axes, x_scale, y_scale)]
     if bars:
         parts.append(_bars(bars, x_scale, y_scale))
-    parts += [_limit(limit, x_scale, y_scale) for limit in axes.limits]
+    shown = [limit for limit in axes.limits if not limit.vertical or min(xs) <= limit.at <= max(xs)]
+    parts += [_limit(limit, x_scale, y_scale) for limit in shown]
     parts += [_line(each, x_scale, y_scale) for each in series]
     return _svg(parts, HEIGHT) + legend([(each.name, each.colour) for each in series])
 

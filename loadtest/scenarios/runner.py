@@ -111,8 +111,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="parley-load-") as folder:
             speech = Path(folder) / "agent.ulaw"
             speech.write_bytes(await agent_speech(self._clock, self._environ))
-            providers = self._scenario.providers
-            services = await make_services(providers.profile, self._clock, speech, spare=providers.spare)
+            services = await make_services(self._scenario.providers, self._clock, speech)
             codec = next((_codec(via) for via in callers.via if via.startswith("telnyx")), "")
             server = OwnServer(services, self._clock, self._environ, max(self._loads()), codec)
             try:

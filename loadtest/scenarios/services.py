@@ -1,6 +1,6 @@
 """What a server under load is given: stubs or simulated vendors, once or twice, and how they sound."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from loadtest.bulk.speech import INTERRUPTION, PCMU, SENTENCES
 from loadtest.callers.codec import CALLER_RATE_HZ
 from loadtest.callers.local_server import free_ports
 from loadtest.scenarios.child import Child
-from loadtest.scenarios.schema import Profile
+from loadtest.scenarios.schema import Profile, Providers
 from loadtest.simulators.cartesia_voice import tones
 from loadtest.simulators.openai_chunks import forty_tokens
 from loadtest.stubs.script import StubScript
@@ -92,8 +92,8 @@ def stub_services(clock: Clock, speech: Path, *, inprocess: bool, spare: bool) -
     )
 
 
-async def vendor_services(clock: Clock, *, spare: bool) -> Services:
-    """Simulators of Deepgram, OpenAI and Cartesia at their published speeds."""
+async def vendor_services(clock: Clock, *, spare: bool, delays: Sequence[str] = ()) -> Services:
+    """Simulators of Deepgram, OpenAI and Cartesia at their published speeds, but for `delays`."""
     children: list[Child] = []
     chains: dict[str, list[str]] = {"stt": [], "llm": [], "tts": []}
     for name in ("the simulated vendors", "the spare simulated vendors")[: 2 if spare else 1]:
@@ -101,7 +101,7 @@ async def vendor_services(clock: Clock, *, spare: bool) -> Services:
         sentences = [part for text in (*SENTENCES, INTERRUPTION) for part in ("--sentence", text)]
         arguments = [
             *("-c", _RUN, "simulate", f"deepgram:{deepgram}", f"openai:{openai}", f"cartesia:{cartesia}"),
-            *("--short", *sentences),
+            *("--short", *sentences, *(part for each in delays for part in ("--delay", each))),
         ]
         children.append(Child(name, arguments, ports, clock))
         chains["stt"].append(f'{{provider: deepgram, base_url: "ws://127.0.0.1:{deepgram}"}}')
@@ -121,11 +121,11 @@ async def vendor_services(clock: Clock, *, spare: bool) -> Services:
     )
 
 
-async def make_services(profile: Profile, clock: Clock, speech: Path, *, spare: bool) -> Services:
-    """The services of a profile, not started."""
-    if profile is Profile.VENDORS:
-        return await vendor_services(clock, spare=spare)
-    return stub_services(clock, speech, inprocess=profile is Profile.INPROCESS, spare=spare)
+async def make_services(wanted: Providers, clock: Clock, speech: Path) -> Services:
+    """The services of a scenario, not started. `speech` is a file of mu-law audio for the stubs."""
+    if wanted.profile is Profile.VENDORS:
+        return await vendor_services(clock, spare=wanted.spare, delays=wanted.delays)
+    return stub_services(clock, speech, inprocess=wanted.profile is Profile.INPROCESS, spare=wanted.spare)
 
 
 async def _tones(text: str) -> Expected:

@@ -6,6 +6,7 @@ are due and a `clear` throws away what was not heard.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
@@ -305,7 +306,7 @@ class Phone(Far):
         self._buffer_ms = min(self._buffer_ms, self.now_ms)
         for name in list(self._marks):
             self._marks.pop(name).cancel()
-            self.clock.call_later(1.0, lambda name=name: self._listener().marked(name))
+            self.clock.call_later(1.0, functools.partial(self._marked, name))
 
     def _marked(self, name: str) -> None:
         self._marks.pop(name, None)

@@ -6,7 +6,7 @@ from typing import Any
 from agent.agentfile.load import parse_agent
 from agent.call import Call
 from agent.chains import LLMChain, STTChain, TTSChain
-from agent.events import CallEvent
+from agent.events import CallEvent, CallListener
 from agent.media import MediaConversation
 from agent.records import CallRecord
 from agent.services import CallServices
@@ -58,6 +58,7 @@ class Stage:
         self.ticker = Ticker(self.clock)
         self.observed = Observed()
         self.events: list[CallEvent] = []
+        self.listener: CallListener = self.events.append
         self.ended: list[Call] = []
         self.services = CallServices(
             self.agent, self.clock, STTChain([self.stt], self.agent.limits),
@@ -70,7 +71,7 @@ class Stage:
     def ring(self, language: str | None = None) -> Phone:
         """A media call begins; its greeting is on the way."""
         phone = self.phone = Phone(lambda: self.media, language)
-        self.media = MediaConversation(phone, self.services, self.ended.append, self.events.append)
+        self.media = MediaConversation(phone, self.services, self.ended.append, self.listener)
         self.call = self.media.call
         phone.pick_up()
         return phone
@@ -78,9 +79,7 @@ class Stage:
     def connect(self, *, greeted: bool = False, language: str | None = None) -> Relay:
         """A text call begins."""
         relay = self.relay = Relay(language)
-        self.text = TextConversation(
-            relay, self.services, self.ended.append, self.events.append, greeted=greeted
-        )
+        self.text = TextConversation(relay, self.services, self.ended.append, self.listener, greeted=greeted)
         self.call = self.text.call
         return relay
 
@@ -168,6 +167,12 @@ def play(story: Story, agent: str = AGENT, **sections: Any) -> Stage:
         return stage
 
     return run_virtually(whole)
+
+
+def press(stage: Stage, digits: str) -> None:
+    """The caller presses keys."""
+    for digit in digits:
+        (stage.media if hasattr(stage, "media") else stage.text).dtmf(digit)
 
 
 async def bring_to(stage: Stage, state: State, at_ms: float = 0.0) -> None:

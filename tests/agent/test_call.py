@@ -1,22 +1,14 @@
-"""What a call does about keys, silence, time, and everything that can fail, on a media line."""
+"""What a call does about keys, silence, time and typed text, on a media line."""
 
 from pathlib import Path
 
 import pytest
 
-from agent.errors import ProviderError
 from agent.turns.machine import State
-from tests.agent.stage import AGENT, MONOLOGUE, QUESTION, Stage, play
+from tests.agent.stage import AGENT, LONG, MONOLOGUE, QUESTION, Stage, bring_to, play, press
 
-BROKEN = ProviderError("scripted", "scripted to fail")
 APOLOGY = "I am sorry, I cannot answer that right now. Please try again in a moment."
-REPROMPT = "Are you still there? How can I help you?"
 DIGITS = "Please enter the four digits of your card."
-
-
-def press(stage: Stage, digits: str) -> None:
-    for digit in digits:
-        stage.media.dtmf(digit)
 
 
 # --- keys ----------------------------------------------------------------------------------------------
@@ -60,8 +52,9 @@ def test_a_hash_or_the_last_digit_that_was_asked_for_ends_them_at_once() -> None
 
 
 AGENT_WITH_CARD = (
-    AGENT
-    + """
+    (
+        AGENT
+        + """
 dialogues:
   - id: card
     start: [card]
@@ -70,7 +63,10 @@ dialogues:
     done: Done.
     cancelled: Never mind.
 """
-).replace("languages: [en, es]", "languages: [en]").replace("{en: Hello there., es: Hola.}", "Hello there.")
+    )
+    .replace("languages: [en, es]", "languages: [en]")
+    .replace("{en: Hello there., es: Hola.}", "Hello there.")
+)
 
 
 def test_a_key_stops_the_agent_at_once() -> None:
@@ -131,7 +127,7 @@ def test_a_silent_caller_is_asked_again_and_then_seen_off() -> None:
 
 
 def test_idle_timer_counts_from_what_was_heard_not_from_what_was_sent() -> None:
-    """Complaint 37: hung up on while the platform was still playing."""
+    """Users of other frameworks were hung up on while the platform was still playing."""
 
     async def story(stage: Stage) -> None:
         phone = await stage.greet()

@@ -102,6 +102,29 @@ def test_frames_that_overtake_each_other_are_no_new_stream() -> None:
     assert clock.arrived(20, 1_065) == pytest.approx(1_020, abs=0.1)
 
 
+def test_even_arrival_has_no_jitter_and_uneven_has_its_mean_deviation() -> None:
+    even, uneven = AudioClock(), AudioClock()
+    for number in range(2_000):
+        even.arrived(number * 20, 1_000 + number * 20)
+        # Every other frame 10 ms late: each interval is off by 10 ms.
+        uneven.arrived(number * 20, 1_000 + number * 20 + (number % 2) * 10)
+    assert even.jitter_ms == pytest.approx(0.0, abs=1e-6)
+    assert uneven.jitter_ms == pytest.approx(10.0, rel=0.01)
+
+
+def test_a_stream_that_begins_anew_is_no_jitter() -> None:
+    clock = AudioClock()
+    for number in range(100):
+        clock.arrived(number * 20, 1_000 + number * 20)
+    clock.arrived(0, 90_000)
+    clock.arrived(20, 90_020)
+    assert clock.jitter_ms == pytest.approx(0.0, abs=1e-6)
+
+
+def test_jitter_of_the_turn_is_a_figure_of_its_own() -> None:
+    assert TurnMarks(jitter_ms=4.0).stages() == {Stage.ARRIVAL_JITTER: 4.0}
+
+
 @given(st.lists(st.tuples(st.floats(-2_000, 2_000), st.floats(0, 500)), max_size=50))
 def test_audio_never_arrives_in_the_future(steps: list[tuple[float, float]]) -> None:
     clock, stream_ms, now_ms = AudioClock(), 0.0, 1e6

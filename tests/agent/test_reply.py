@@ -7,7 +7,7 @@ from agent.events import Problem
 from agent.providers import LanguageSwitch, ToolCall
 from agent.turns.machine import State
 from tests.agent.scripted import MS_PER_CHAR
-from tests.agent.stage import QUESTION, SENTENCE, Stage, play
+from tests.agent.stage import QUESTION, SENTENCE, Stage, play, press
 
 BROKEN = ProviderError("scripted", "scripted to fail")
 APOLOGY = "I am sorry, I cannot answer that right now. Please try again in a moment."

@@ -1,15 +1,18 @@
 """The side port over real sockets."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from agent.latency import Stage
-from agent.metrics import Metrics
-from agent.records import TurnRecord
+from agent.lines import CallInfo
+from agent.metrics import Metrics, merge
+from agent.records import CallRecord, TurnRecord
 from agent.settings import Settings
 from agent.side import Side
 from tests.agent.fakes import Process
@@ -68,6 +71,81 @@ async def test_latency_is_json_in_milliseconds() -> None:
         shown = await (await client.get("/latency")).json()
         assert shown["unit"] == "ms"
         assert shown["stages"]["added"]["all"]["count"] == 1
+
+
+async def test_latency_can_be_asked_for_by_window() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        process.book.turn_ended(call.record, TurnRecord(0, 0.0, "en", stages={Stage.RESPONSE: 640.0}))
+        for query, windows in (("", ["1m", "5m", "1h", "start"]), ("?window=5m,1m", ["5m", "1m"])):
+            shown = await (await client.get(f"/latency{query}")).json()
+            assert list(shown["windows"]) == windows
+            for window in windows:
+                figures = shown["windows"][window]["stages"]["response"]["by"]["transport"]["twilio-media"]
+                assert set(figures) == {"count", "p50", "p90", "p95", "p99", "max"}
+                assert figures["p95"] == pytest.approx(640.0, rel=0.01)
+
+
+async def test_latency_of_several_processes_can_be_added_up() -> None:
+    first, second = Process(), Process()
+    for process, value in ((first, 100.0), (second, 300.0)):
+        record = CallRecord("c1", CallInfo("twilio-media", "CA1"), 0.0, "en")
+        process.book.turn_ended(record, TurnRecord(0, 0.0, "en", stages={Stage.RESPONSE: value}))
+    async with side_port(first) as one, side_port(second) as other:
+        documents = [await (await client.get("/latency?format=hdr")).json() for client in (one, other)]
+    figures = merge(documents)["stages"]["response"]["all"]  # type: ignore[index]
+    assert figures["count"] == 2
+    assert figures["max"] == pytest.approx(300.0, rel=0.01)
+
+
+async def test_a_window_or_format_that_is_none_is_told_what_there_is() -> None:
+    async with side_port(Process()) as client:
+        for query in ("window=2m", "window=1m,x", "format=xml"):
+            answer = await client.get(f"/latency?{query}")
+            assert answer.status == 400
+            assert "1m, 5m, 1h, start" in (await answer.json())["detail"]
+
+
+async def test_secrets_that_came_with_a_call_are_not_shown() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        parameters = {"Ticket": "t0p", "campaign": "spring", "api_key": "k3y"}
+        call.record.info = CallInfo("twilio-media", "CA1", parameters=parameters)
+        text = await (await client.get("/calls/CA1")).text()
+        assert "spring" in text
+        assert "t0p" not in text
+        assert "k3y" not in text
+
+
+async def test_without_a_token_only_this_machine_is_answered_under_its_own_name() -> None:
+    async with side_port(Process()) as client:
+        for headers in ({"Host": "attacker.example"}, {"X-Forwarded-For": "203.0.113.7"}):
+            for path in ("/metrics", "/latency", "/calls"):
+                answer = await client.get(path, headers=headers)
+                assert answer.status == 403
+                assert "PARLEY_SIDE_TOKEN" in (await answer.json())["detail"]
+            assert (await client.get("/healthz", headers=headers)).status == 200
+        for name in ("localhost", "127.0.0.1:9464", "[::1]:9464"):
+            assert (await client.get("/calls", headers={"Host": name})).status == 200
+
+
+@pytest.mark.parametrize(("token", "told"), [(None, "this machine only"), (TOKEN, "bearer token required")])
+async def test_who_is_answered_is_said_at_the_start(
+    token: str | None, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process()
+    metrics = Metrics(process.book, process.calls, process.lag, process.ticker)
+    with caplog.at_level(logging.INFO, "agent.side"):
+        Side(process.calls, metrics, Settings(side_token=token), lambda: None, process.lag).announce(
+            ("10.0.0.7", 9464)
+        )
+    assert f"10.0.0.7:9464: {told}" in caplog.text
+    assert TOKEN not in caplog.text
+    await process.close()
 
 
 async def test_health_tells_the_loop_lag() -> None:

@@ -5,7 +5,7 @@ import pytest
 from agent.events import CallEvent
 from agent.turns.machine import State
 from tests.agent.scripted import MS_PER_CHAR
-from tests.agent.stage import COUGH, LONG, QUESTION, SENTENCE, Stage, bring_to, play
+from tests.agent.stage import COUGH, LONG, QUESTION, SENTENCE, Stage, bring_to, play, press
 
 ALL = [state for state in State if state is not State.ENDED]
 
@@ -201,19 +201,12 @@ def test_a_listener_that_fails_ends_its_call() -> None:
         raise RuntimeError("scripted to fail")
 
     async def story(stage: Stage) -> None:
-        stage.events.append = fails  # type: ignore[method-assign]  # the page behind it has a fault
+        stage.listener = fails
         stage.ring()
         await stage.until(lambda: stage.ended)
         assert stage.record.cause == "internal_error"
 
-    class Fragile(list[CallEvent]):
-        pass
-
-    async def with_fragile(stage: Stage) -> None:
-        stage.events = Fragile()
-        await story(stage)
-
-    play(with_fragile)
+    play(story)
 
 
 @pytest.mark.parametrize("when", ["first sound", "barge-in"])

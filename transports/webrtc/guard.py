@@ -12,8 +12,8 @@ from agent.origin import client_address, is_loopback, public_url
 from agent.problems import problem
 from agent.settings import Settings
 from transports.webrtc.bucket import AddressLimits
+from transports.webrtc.limits import MAX_SDP_BYTES
 from transports.webrtc.options import WebRtcOptions
-from transports.webrtc.sdp import MAX_SDP_BYTES
 from transports.webrtc.tokens import Grant, SessionTokens
 
 BODY_DEADLINE_S = 5.0

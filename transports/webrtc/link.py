@@ -10,7 +10,6 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aioice
@@ -19,23 +18,12 @@ from aioice.ice import StunProtocol
 from aioice.stun import Message
 
 from agent.clock import Clock
+from transports.webrtc.reach import IceOptions
 from transports.webrtc.sdp import IceParameters
 
 MAX_RECORDS = 256
 """DTLS records that wait to be read: a window's worth of data channel. More are lost, and sent again."""
 _LOOPBACK = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True)
-class IceOptions:
-    """Where we can be reached."""
-
-    hosts: tuple[str, ...] = ()
-    """Addresses to bind; empty for all of this machine's."""
-    ports: range = range(1)
-    """UDP ports to bind; `range(1)` for any."""
-    public_address: str | None = None
-    """Under which our ports are seen from outside (NAT, ports mapped one to one)."""
 
 
 class _Connection(aioice.Connection):

@@ -20,7 +20,7 @@ from agent.events import (
     ToolRun,
     TurnLatency,
 )
-from transports.webrtc.sdp import MAX_MESSAGE_BYTES
+from transports.webrtc.limits import MAX_MESSAGE_BYTES
 
 VERSION = 1
 CHANNEL = "parley"

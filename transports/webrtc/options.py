@@ -27,17 +27,21 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from aiortc.rtcicetransport import parse_stun_turn_uri
-
 from agent.errors import ConfigError
 from agent.settings import Settings
 from transports.webrtc.codecs import CodecName
-from transports.webrtc.link import IceOptions
+from transports.webrtc.reach import IceOptions
 from transports.webrtc.turn import IceServers
 
 T = TypeVar("T")
 
 _PREFIX = "PARLEY_WEBRTC_"
+_STUN_TURN_URI = re.compile(
+    r"(?:stuns?:{host}|turns?:{host}(?:\?transport=(?:udp|tcp|tls))?)".replace(
+        "{host}", r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?"
+    )
+)
+"""RFC 7064, 3.1 and RFC 7065, 3.1."""
 MIN_SECRET_CHARS = 32
 """RFC 7518, 3.2: an HS256 key has at least 256 bits."""
 
@@ -178,12 +182,8 @@ def _ports(text: str) -> range:
 
 def _ice_urls(text: str) -> tuple[str, ...]:
     for url in (urls := _list(text)):
-        try:
-            parse_stun_turn_uri(url)
-        except ValueError:
-            raise ValueError(
-                f"{url!r} is not stun:host[:port] or turn[s]:host[:port][?transport=…]"
-            ) from None
+        if not _STUN_TURN_URI.fullmatch(url):
+            raise ValueError(f"{url!r} is not stun:host[:port] or turn[s]:host[:port][?transport=…]")
     return urls
 
 

@@ -15,13 +15,10 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from agent.errors import ParleyError
 from transports.webrtc.codecs import CLOCK_HZ, Codec, CodecName
+from transports.webrtc.limits import MAX_MESSAGE_BYTES, MAX_SDP_BYTES
 
-MAX_SDP_BYTES = 32 * 1024
-"""A browser's offer of one audio section and a data channel has 2 to 4 kB; with video some 8 kB."""
 MAX_CANDIDATES = 40
 """Of one peer: several interfaces, IPv4 and IPv6, TCP and relayed, and room. More are skipped."""
-MAX_MESSAGE_BYTES = 16 * 1024
-"""Longest data-channel message we take; announced in the answer (RFC 8841, 6)."""
 ICE_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 ICE_PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,32}")

@@ -26,9 +26,10 @@ from aiortc.rtcdtlstransport import SRTPProtectionProfile
 from aiortc.rtcsctptransport import Chunk, RTCSctpCapabilities
 from OpenSSL import SSL
 
+from transports.webrtc.limits import MAX_MESSAGE_BYTES
 from transports.webrtc.link import Link
 from transports.webrtc.rtp import is_rtcp
-from transports.webrtc.sdp import MAX_MESSAGE_BYTES, Offer
+from transports.webrtc.sdp import Offer
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,14 @@ from multidict import CIMultiDict
 from agent.errors import Refused
 from agent.lines import CallInfo
 from agent.origin import client_address
+from agent.plugins import TransportContext
 from agent.problems import problem
 from agent.settings import Settings
 from transports.webrtc.fragment import read_fragment
+from transports.webrtc.frames import FrameStore
 from transports.webrtc.guard import Guard, RequestRefused
 from transports.webrtc.line import TRANSPORT
+from transports.webrtc.options import WebRtcOptions
 from transports.webrtc.relay import Relay
 from transports.webrtc.sdp import OfferError, read_offer
 from transports.webrtc.secure import Certificate
@@ -25,7 +28,6 @@ from transports.webrtc.tokens import TOKEN_S, Grant
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-ENDPOINT = "/webrtc"
 MAX_REMEMBERED = 1_000
 """Sessions whose call can be resumed; a call waits for its browser for some seconds only."""
 _BUSY_S = "5"
@@ -46,20 +48,14 @@ class Whip:
         """By id: those that connect, and those that are calls."""
         self._relays: OrderedDict[str, Relay] = OrderedDict()
         """By session id, of the last sessions: which call they carried."""
-
-    def routes(self) -> list[web.RouteDef]:
-        """On the public port."""
-        session = ENDPOINT + "/{session}"
-        return [
-            web.get(f"{ENDPOINT}/config", self._answering(self._config), allow_head=False),
-            web.options(f"{ENDPOINT}/config", self._answering(self._options)),
-            web.post(f"{ENDPOINT}/token", self._answering(self._token)),
-            web.post(ENDPOINT, self._answering(self._post)),
-            web.options(ENDPOINT, self._answering(self._options)),
-            web.patch(session, self._answering(self._patch)),
-            web.delete(session, self._answering(self._delete)),
-            web.options(session, self._answering(self._options)),
-        ]
+        self._handlers: dict[str, Handler] = {
+            "config": self._config,
+            "token": self._token,
+            "options": self._options,
+            "offer": self._post,
+            "patch": self._patch,
+            "delete": self._delete,
+        }
 
     async def close(self) -> None:
         """End what is left."""
@@ -68,23 +64,22 @@ class Whip:
         for session in left:
             await session.closed()
 
-    def _answering(self, handler: Handler) -> Handler:
-        """Refusals become answers, all answers get CORS headers."""
+    async def answer(self, name: str, request: web.Request) -> web.Response:
+        """Answer a request: `config`, `token`, `options`, `offer`, `patch` or `delete`.
 
-        async def answer(request: web.Request) -> web.Response:
-            try:
-                response = await handler(request)
-            except RequestRefused as refused:
-                self._parts.host.count_bad_request(TRANSPORT, refused.kind)
-                response = refused.response()
-            except OfferError as error:
-                self._parts.host.count_bad_request(TRANSPORT, error.kind)
-                response = problem(error.status, error.detail)
-            for name, value in self._guard.cross_origin(request).items():
-                response.headers.setdefault(name, value)
-            return response
-
-        return answer
+        Refusals become answers, and all answers get CORS headers.
+        """
+        try:
+            response = await self._handlers[name](request)
+        except RequestRefused as refused:
+            self._parts.host.count_bad_request(TRANSPORT, refused.kind)
+            response = refused.response()
+        except OfferError as error:
+            self._parts.host.count_bad_request(TRANSPORT, error.kind)
+            response = problem(error.status, error.detail)
+        for header, value in self._guard.cross_origin(request).items():
+            response.headers.setdefault(header, value)
+        return response
 
     # --- before a call -----------------------------------------------------------------------------
 
@@ -237,6 +232,12 @@ class Whip:
 
     def _over(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
+
+
+def make_whip(context: TransportContext, options: WebRtcOptions) -> Whip:
+    """The endpoint of one server."""
+    parts = SessionParts(context.host, context.clock, context.ticker, context.agent, options, FrameStore())
+    return Whip(parts, context.settings, Guard(context.settings, options, context.clock))
 
 
 def _busy(detail: str) -> RequestRefused:

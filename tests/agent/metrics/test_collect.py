@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from cryptography import x509
@@ -140,8 +141,8 @@ def test_live_calls_that_report_have_a_network_quality() -> None:
 
 def test_stalls_failovers_and_violations_are_told() -> None:
     class Seen(Watch):
-        stalls = 3
-        stalled_ms = 420.0
+        stalls: ClassVar = {"code": 3}
+        stalled_ms: ClassVar = {"code": 420.0}
 
         @property
         def violations(self) -> dict[str, int]:
@@ -151,8 +152,8 @@ def test_stalls_failovers_and_violations_are_told() -> None:
         process = Process(clock=virtual_clock())
         failures = {"llm": {"openai": 4}, "stt": {}}
         found = samples(metrics_of(process, watch=Seen(), failures=failures))
-        assert found["parley_loop_stalls_total", NONE] == 3
-        assert found["parley_loop_stall_seconds_total", NONE] == 0.42
+        assert found["parley_loop_stalls_total", frozenset(("code",))] == 3
+        assert found["parley_loop_stall_seconds_total", frozenset(("code",))] == 0.42
         assert found["parley_invariant_violations_total", frozenset(("speaking_sends_bytes",))] == 2
         assert found["parley_failovers_total", frozenset(("llm", "openai"))] == 4
         await process.close()

@@ -13,5 +13,6 @@ LOUD = codec_for(PCMU_8K).encode(tone(100))
 
 
 def speech() -> CallerSpeech:
-    """Sentences of 100 and 60 ms, an interruption of 80."""
-    return CallerSpeech((said("one", tone(100)), said("two", tone(60))), said("stop", tone(80)), (QUIET,))
+    """Sentences of 100 and 60 ms, an interruption of 80, a cough of 40."""
+    sentences = said("one", tone(100)), said("two", tone(60))
+    return CallerSpeech(sentences, said("stop", tone(80)), (QUIET,), cough=said("cough", tone(40)))

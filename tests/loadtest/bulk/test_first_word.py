@@ -43,13 +43,11 @@ def test_a_whole_beginning_has_lost_nothing_in_any_format(voice: np.ndarray, aud
 def test_what_is_missing_is_told(voice: np.ndarray, cut_ms: int) -> None:
     whole = Expected.of(voice.astype(np.int16))
     missing = whole.samples[cut_ms * 8 :]
-    heard = np.concatenate((missing, voice[len(missing) + cut_ms * 8 :]))[: 8 * 500]
     line = payload_for(PCMU_8K)
-    lost = lost_ms(on_the_line(heard, PCMU_8K), line, (whole,))
-    # Silence that was cut off as well is not missed: the next sound counts.
+    lost = lost_ms(on_the_line(missing[: 8 * 500], PCMU_8K), line, (whole,))
     assert lost is not None
-    assert lost == pytest.approx(cut_ms, abs=60)
-    assert lost > 0
+    # Silence behind the cut is missing too, up to the next sound: a comma's, here.
+    assert cut_ms - 10 <= lost <= cut_ms + 170
 
 
 def test_something_else_altogether_and_too_little_cannot_be_told(voice: np.ndarray) -> None:

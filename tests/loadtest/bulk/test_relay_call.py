@@ -59,3 +59,33 @@ def test_no_answer_until_the_next_prompt_counts(call: RelayCall) -> None:
 def test_nonsense_from_the_server_is_counted(call: RelayCall, data: bytes) -> None:
     call.received(data, 0.0)
     assert call.figures.bad_messages == 1
+
+
+def answered(reply: str) -> Figures:
+    """The figures of a caller who expects `We are open.` and gets `reply`."""
+    call = RelayCall(Figures(), "We are open.")
+    call.ask(0.0)
+    call.received(text(reply), 5.0)
+    call.ask(10_000.0)
+    return call.figures
+
+
+def test_a_reply_has_to_begin_with_its_first_word() -> None:
+    assert answered("We are open. Come by.").first_word_lost_ms == []
+    (lost_ms,) = answered("are open.").first_word_lost_ms
+    assert lost_ms == pytest.approx(3_000 / 14)
+    assert answered("Sorry?").first_words_unknown == 1
+
+
+def test_a_caller_hangs_up_after_so_many_turns() -> None:
+    call = RelayCall(Figures(), hang_up_after=2)
+    call.ask(0.0)
+    assert not call.over
+    call.ask(10_000.0)
+    assert call.over
+
+
+def test_the_greeting_is_timed_if_the_server_says_it() -> None:
+    call = RelayCall(Figures(), begun_ms=1_000.0)
+    call.received(text("Hello."), 1_040.0)
+    assert (call.figures.greetings, call.figures.greeting_ms) == (1, [40.0])

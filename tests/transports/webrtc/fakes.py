@@ -91,6 +91,7 @@ class Served:
 
     @property
     def whip(self) -> Whip:
+        assert self.webrtc._whip is not None
         return self.webrtc._whip
 
     @property
@@ -123,6 +124,7 @@ async def serving(
     settings = Settings(public_url=public_url, environ=environ)
     webrtc = WebRTC(TransportContext(host, settings, agent_file(), LoopClock(), Ticker(LoopClock())))
     app = web.Application(middlewares=[problems])
+    await webrtc.ready()
     app.add_routes(webrtc.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()

@@ -6,7 +6,8 @@ import aioice
 import pytest
 
 from agent.clock import LoopClock
-from transports.webrtc.link import MAX_RECORDS, IceOptions, Link, _as_seen_outside
+from transports.webrtc.link import MAX_RECORDS, Link, _as_seen_outside
+from transports.webrtc.reach import IceOptions
 from transports.webrtc.sdp import IceParameters
 
 

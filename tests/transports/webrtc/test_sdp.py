@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.transports.webrtc.offers import CHROME, FIREFOX, OBS
 from transports.webrtc.codecs import Codec, CodecName
 from transports.webrtc.fragment import read_fragment, write_fragment
+from transports.webrtc.limits import MAX_SDP_BYTES
 from transports.webrtc.sdp import (
     MAX_CANDIDATES,
-    MAX_SDP_BYTES,
     IceParameters,
     Local,
     OfferError,

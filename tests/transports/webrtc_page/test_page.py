@@ -8,12 +8,12 @@ from playwright.async_api import Browser, Page, expect
 from tests import speech
 from tests.browser import RATE_HZ, Console
 from tests.transports.webrtc_page.calling import (
+    SAME_SPEECH,
     button,
+    hears,
     likeness,
     loudest_dbfs,
     phase,
-    record,
-    recorded,
     says,
     start,
     status,
@@ -56,14 +56,10 @@ async def test_the_page_is_light_and_quick_and_asks_nobody_else(browser: Browser
 
 async def test_each_side_hears_the_other(page: Page, server: FakeServer) -> None:
     session = await start(page, server)
-    await record(page)
-    answer = speech.speech(ANSWER, RATE_HZ, mu_law_roundtrip=False)
-    session.voice.play(answer)
-    await asyncio.sleep(len(answer) / RATE_HZ / 2 + 0.6)
-    assert likeness(await recorded(page), answer) > 0.8
+    await hears(page, session, ANSWER)
     question = speech.speech(QUESTION, RATE_HZ, mu_law_roundtrip=False)
     await until(lambda: len(session.heard) > 2 * len(question) + 2 * RATE_HZ)  # at least one of them whole
-    assert likeness(bytes(session.heard), question) > 0.8
+    assert likeness(bytes(session.heard), question) > SAME_SPEECH
 
 
 async def test_the_conversation_is_shown_as_it_goes(page: Page, server: FakeServer) -> None:
@@ -253,11 +249,7 @@ async def test_typing_needs_no_microphone(page: Page, server: FakeServer) -> Non
     assert session.of("text")[0]["text"] == "where are you"
     await expect(message).to_have_value("")
     await says(page.get_by_role("listitem").locator(".words"), "where are you")
-    await record(page)
-    answer = speech.speech("Twelve River Street.", RATE_HZ, mu_law_roundtrip=False)
-    session.voice.play(answer)
-    await asyncio.sleep(len(answer) / RATE_HZ / 2 + 0.6)
-    assert likeness(await recorded(page), answer) > 0.8
+    await hears(page, session, "Twelve River Street.")
 
 
 async def test_the_language_can_change_before_and_during_a_call(page: Page, server: FakeServer) -> None:

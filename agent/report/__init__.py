@@ -1,0 +1,1 @@
+"""`parley report`: what the store tells about the last hours or days."""

@@ -1,0 +1,153 @@
+"""Turns on their way to the disk."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent import store as module
+from agent.errors import ConfigError
+from agent.latency import Stage
+from agent.lines import CallInfo
+from agent.records import CallRecord, TurnRecord
+from agent.store import TurnStore, open_store, store_path
+
+NOW = 1_900_000_000.0
+
+
+def call(name: str = "c1", turns: int = 2, ended_unix_s: float = NOW) -> CallRecord:
+    record = CallRecord(
+        name, CallInfo("twilio-media", "CA1", caller="+442079460958"), ended_unix_s - 60, "en"
+    )
+    for index in range(turns):
+        stages = {Stage.RESPONSE: 500.25 + index}
+        record.turns.append(
+            TurnRecord(index, index * 5_000.0, "en", "when?", "Nine.", stages=stages, providers={"llm": "a"})
+        )
+    record.ended_unix_s, record.cause = ended_unix_s, "caller_hung_up"
+    return record
+
+
+def rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    connection = open_store(path, write=False)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_call_and_its_turns_are_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "turns.sqlite3"
+    store = TurnStore(path)
+    store.call_ended(call())
+    store.close()
+    assert rows(path, "SELECT call_id, turn, unix_s, stages, providers FROM turns") == [
+        ("c1", 0, NOW - 60, '{"response":500.25}', '{"llm":"a"}'),
+        ("c1", 1, NOW - 55, '{"response":501.25}', '{"llm":"a"}'),
+    ]
+    assert rows(path, "SELECT transport, cause FROM calls") == [("twilio-media", "caller_hung_up")]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_turns_are_stored_as_soon_as_the_next_one_sounds(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = TurnStore(path)
+    record = call(turns=3)
+    store.turn_ended(record, record.turns[0])
+    store.turn_ended(record, record.turns[2])
+    store.close()
+    assert rows(path, "SELECT turn FROM turns") == [(0,), (1,)]
+
+
+@pytest.mark.parametrize(("words", "kept"), [(False, ("", "")), (True, ("when?", "Nine."))])
+def test_words_are_kept_only_on_request_and_numbers_never(
+    tmp_path: Path, words: bool, kept: tuple[str, str]
+) -> None:
+    path = tmp_path / "s"
+    store = TurnStore(path, words=words)
+    store.call_ended(call(turns=1))
+    store.close()
+    assert rows(path, "SELECT caller, agent FROM turns") == [kept]
+    assert b"2079460958" not in path.read_bytes()
+
+
+def test_a_disk_that_hangs_costs_rows_not_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "QUEUE_SIZE", 5)
+    hangs = threading.Event()
+    monkeypatch.setattr(module._Writer, "_write", lambda self, batch: hangs.wait(5))
+    store = TurnStore(tmp_path / "s")
+    for number in range(20):
+        store.call_ended(call(f"c{number}", turns=5))
+    assert store.dropped > 0
+    assert caplog.text.count("cannot keep up") == 1
+    hangs.set()
+    store.close()
+
+
+def test_a_failed_batch_is_reported_and_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "BATCH_S", 0.05)
+    path = tmp_path / "s"
+    store = TurnStore(path)
+    store._put("INSERT INTO nowhere VALUES (?)", (1,))
+    threading.Event().wait(0.3)
+    store.call_ended(call())
+    store.close()
+    assert "could not be stored" in caplog.text
+    assert rows(path, "SELECT count(*) FROM turns") == [(2,)]
+
+
+def test_the_file_is_bounded_by_age(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = TurnStore(path, max_age_days=1.0)
+    now = sqlite3.connect(":memory:").execute("SELECT unixepoch()").fetchone()[0]
+    store.call_ended(call("old", ended_unix_s=now - 2 * 86_400))
+    store.call_ended(call("new", ended_unix_s=float(now)))
+    store.close()
+    assert rows(path, "SELECT DISTINCT call_id FROM turns UNION SELECT call_id FROM calls") == [("new",)]
+
+
+def test_the_file_is_bounded_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PRUNE_EVERY", 1)
+    path = tmp_path / "s"
+    store = TurnStore(path, max_age_days=100_000, max_bytes=100_000)
+    for number in range(40):
+        store.call_ended(call(f"c{number:03}", turns=30, ended_unix_s=NOW + number * 60))
+    store.close()
+    ((count, first),) = rows(path, "SELECT count(*), min(call_id) FROM turns")
+    assert 0 < int(str(count)) < 40 * 30
+    assert first != "c000"
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to look like one" * 100])
+def test_a_file_that_is_no_store_is_a_mistake_of_the_operator(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "s"
+    with pytest.raises(ConfigError, match="no such file"):
+        open_store(path, write=False)
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        open_store(path, write=True)
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ConfigError, match="another version"):
+        TurnStore(path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PARLEY_STORE": "off"}, None),
+        ({"PARLEY_STORE": "/data/turns.db"}, "/data/turns.db"),
+        ({"XDG_STATE_HOME": "/state"}, "/state/parley/turns.sqlite3"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "relative"}, "/home/me/.local/state/parley/turns.sqlite3"),
+    ],
+)
+def test_where_the_store_is(environ: dict[str, str], expected: str | None) -> None:
+    found = store_path(environ)
+    assert (None if found is None else str(found)) == expected

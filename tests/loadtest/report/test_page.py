@@ -1,0 +1,79 @@
+import dataclasses
+import re
+
+import pytest
+
+from loadtest.report.page import page
+from loadtest.scenarios.criteria import DEFAULTS, judge
+from loadtest.scenarios.result import EventResult, Result
+from tests.loadtest.scenarios.runs import point, result, step
+
+
+def judged(run: Result) -> Result:
+    run.verdicts = [
+        dataclasses.asdict(verdict) | {"outcome": verdict.outcome.value} for verdict in judge(run, DEFAULTS)
+    ]
+    return run
+
+
+def titles(text: str) -> list[str]:
+    return re.findall(r"<h2>(.*?)</h2>", text)
+
+
+def test_the_page_has_every_plot_and_needs_nothing_else() -> None:
+    timeline = [point(float(at), errors=at % 5 == 0) for at in range(30)]
+    text = page(judged(result(step(1), step(10), step(50), timeline=timeline)))
+    for title in (
+        "How long callers waited", "Latency against calls", "Where the time went",
+        "How soon the agent fell silent",
+        "Jitter of the agent&#x27;s audio", "Errors in time", "CPU against calls", "Memory against calls",
+    ):  # fmt: skip
+        assert title in titles(text)
+    assert not re.search(r"""(src|href)=|url\(|@import|<script|https?://""", text)
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_one_load_is_shown_in_time() -> None:
+    text = page(result(step(), timeline=[point(float(at)) for at in range(30)]))
+    assert {"CPU in time", "Memory in time", "Latency in time"} <= set(titles(text))
+    assert "Latency against calls" not in titles(text)
+
+
+@pytest.mark.parametrize(
+    ("run", "badge"),
+    [
+        (judged(result(step())), "passed"),
+        (judged(result(step(voice_to_voice_ms=[2_000.0] * 20))), "failed"),
+        (
+            judged(result(step(bottlenecks=["callers 9.0 ms late (p99)"]))),
+            "invalid: the callers were the bottleneck",
+        ),
+        (judged(result(step(), ended="the server ended with -9")), "ended early"),
+        (result(), "nothing measured"),
+    ],
+)
+def test_the_badge_says_what_became_of_the_run(run: Result, badge: str) -> None:
+    assert re.findall(r'class="badge \w+">(.*?)<', page(run)) == [badge]
+
+
+def test_why_it_ended_and_what_is_invalid_is_said() -> None:
+    text = page(result(step(bottlenecks=["callers 9.0 ms late (p99)"]), ended="interrupted <by> hand"))
+    assert "callers 9.0 ms late (p99)" in text
+    assert "interrupted &lt;by&gt; hand" in text
+
+
+def test_troubles_are_listed_with_their_recovery() -> None:
+    events = [
+        EventResult(20.0, "kill_server", recovery_s=4.0),
+        EventResult(60.0, "cut_sockets", recovery_s=float("inf")),
+    ]
+    text = page(result(step(), events=events, timeline=[point(float(at)) for at in range(90)]))
+    assert "kill server" in text
+    assert ">never<" in text
+
+
+def test_a_step_without_a_server_to_look_into_is_shown_too() -> None:
+    blind = step(
+        cpu_ms_per_call=None, core_percent=None, rss_mb=None, rss_kb_per_call=None, stages={}, counters={}
+    )
+    assert "How long callers waited" in titles(page(result(blind, target="http://192.0.2.1:8080")))

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+
+from loadtest.scenarios.criteria import KNOWN, Outcome, growth_per_hour, judge
+from loadtest.scenarios.result import EventResult
+from tests.loadtest.scenarios.runs import point, result, step
+
+
+def outcome(name: str, limit: float, *steps: object, **changes: object) -> tuple[Outcome, float | None]:
+    (verdict,) = judge(result(*steps, **changes), {name: limit})  # type: ignore[arg-type]  # steps
+    return verdict.outcome, verdict.measured
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "measured"),
+    [
+        ("voice_to_voice_p50_ms", {}, 549.0),
+        ("voice_to_voice_p95_ms", {}, 594.0),
+        ("barge_in_p95_ms", {}, 84.0),
+        ("errors_percent", {"unanswered": 1, "lost_calls": 1}, 100 * 2 / 110),
+        ("errors_percent", {"refused_calls": 10}, 100 * 10 / 120),
+        ("continuity_percent", {"gap_ms": 4_000.0}, 100 * 400 / 404),
+        ("frames_dropped_percent", {"frames_lost": 50}, 0.1),
+        ("frames_late_percent", {}, 0.01),
+        ("first_words_lost_percent", {"first_word_lost_ms": [80.0], "first_words_unknown": 10}, 1.0),
+        ("stale_percent", {"stale": 3}, 10.0),
+        ("dead_air_percent", {"dead_airs": 5}, 5.0),
+        ("live_percent", {"live": 9}, 90.0),
+        ("added_p99_ms", {}, 4.0),
+        ("cpu_ms_per_call", {}, 2.0),
+    ],
+)
+def test_each_figure_is_what_its_name_says(name: str, changes: dict[str, object], measured: float) -> None:
+    found = outcome(name, 1e9 if not KNOWN[name].at_least else 0, step(**changes))
+    assert found == (Outcome.PASSED, pytest.approx(measured, abs=0.001))
+
+
+def test_the_worst_step_counts() -> None:
+    slow = step(50, voice_to_voice_ms=[900.0] * 100)
+    assert outcome("voice_to_voice_p50_ms", 840, step(), slow) == (Outcome.FAILED, 900.0)
+    assert outcome("live_percent", 95, step(live=9), step()) == (Outcome.FAILED, 90.0)
+
+
+def test_a_limit_is_within_and_more_is_better_where_it_is() -> None:
+    assert outcome("voice_to_voice_p50_ms", 549.0, step())[0] is Outcome.PASSED
+    assert outcome("capacity_calls", 250, step(), capacity=250)[0] is Outcome.PASSED
+    assert outcome("capacity_calls", 250, step(), capacity=249)[0] is Outcome.FAILED
+
+
+def test_steps_in_which_the_callers_were_the_bottleneck_count_for_nothing() -> None:
+    invalid = step(50, voice_to_voice_ms=[9_000.0] * 10, bottlenecks=["late"])
+    assert outcome("voice_to_voice_p50_ms", 840, step(), invalid)[0] is Outcome.PASSED
+    assert outcome("voice_to_voice_p50_ms", 840, invalid) == (Outcome.UNKNOWN, None)
+
+
+def test_what_was_not_measured_is_neither_good_nor_bad() -> None:
+    assert outcome("keys_p95_ms", 100, step()) == (Outcome.UNKNOWN, None)
+    assert outcome("capacity_calls", 100, step()) == (Outcome.UNKNOWN, None)
+    assert outcome("rss_growth_mb_per_hour", 1, step()) == (Outcome.UNKNOWN, None)
+
+
+def test_a_recovery_that_never_came_fails() -> None:
+    events = [
+        EventResult(5.0, "kill_server", recovery_s=4.0),
+        EventResult(30.0, "kill_server", recovery_s=math.inf),
+    ]
+    assert outcome("recovery_s", 30, step(), events=events)[0] is Outcome.FAILED
+    assert outcome("recovery_s", 30, step(), events=events[:1]) == (Outcome.PASSED, 4.0)
+
+
+def test_growth_is_the_slope_and_outliers_do_not_move_it() -> None:
+    steady = [(float(t_s), 80.0 + t_s * 10 / 3_600) for t_s in range(0, 3_600, 10)]
+    assert growth_per_hour(steady) == pytest.approx(10.0)
+    steady[100] = (steady[100][0], 900.0)
+    assert growth_per_hour(steady) == pytest.approx(10.0, abs=0.1)
+    assert math.isnan(growth_per_hour(steady[:20])), "three minutes tell nothing"
+
+
+def test_memory_that_grows_is_seen_behind_the_warming_up() -> None:
+    timeline = [point(float(t_s), rss_mb=min(t_s, 400) + t_s / 3_600) for t_s in range(0, 3_600, 10)]
+    found = outcome("rss_growth_mb_per_hour", 2, step(), timeline=timeline)
+    assert found == (Outcome.PASSED, pytest.approx(1.0, abs=0.01))

@@ -1,0 +1,159 @@
+"""Whole runs in small: a real server, real callers, a few seconds."""
+
+import asyncio
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from agent.clock import LoopClock
+from agent.errors import ConfigError
+from loadtest.report.page import page
+from loadtest.scenarios.load import parse_scenario
+from loadtest.scenarios.progress import PlainProgress, Progress
+from loadtest.scenarios.result import Point, Result
+from loadtest.scenarios.runner import Options, Runner
+from loadtest.scenarios.server import OwnServer
+
+pytestmark = pytest.mark.e2e
+
+MEDIA = """name: small
+summary: Two calls.
+callers: {via: [twilio-media, telnyx-media/PCMA], think_ms: [100, 200], barge_every: 2, barge_after_ms: 300}
+steps: [{calls: 2, seconds: 8, settle_s: 1}]
+"""
+RELAY = """name: relay
+summary: Ten text calls.
+callers: {via: [twilio-relay], turn_ms: 1000}
+steps: [{calls: 4, seconds: 3, settle_s: 0}, {calls: 10, seconds: 3, settle_s: 0}]
+"""
+
+
+class Watched(PlainProgress):
+    """Tells when so many seconds have been measured."""
+
+    def __init__(self, points: int = 0) -> None:
+        super().__init__("test")
+        self.far_enough = asyncio.Event()
+        self._left = points
+
+    def point(self, point: Point) -> None:
+        super().point(point)
+        self._left -= 1
+        if self._left == 0:
+            self.far_enough.set()
+
+
+def runner(text: str, progress: Progress | None = None, **options: Any) -> Runner:
+    scenario = parse_scenario(text, "test.yaml")
+    return Runner(scenario, Options(**options), LoopClock(), os.environ, progress or Watched())
+
+
+async def run(text: str, **options: Any) -> Result:
+    affinity = os.sched_getaffinity(0)
+    result = await runner(text, **options).run()
+    assert os.sched_getaffinity(0) == affinity
+    return result
+
+
+async def test_a_small_run_measures_at_both_ends() -> None:
+    result = await run(MEDIA)
+    assert result.ended == ""
+    (step,) = result.steps
+    assert (step.name, step.live) == ("2 calls", 2)
+    callers = step.callers
+    assert callers["voice_to_voice_ms"]["count"] >= 2
+    assert callers["barge_in_ms"]["count"] >= 1
+    assert callers["first_words"] >= 2
+    assert callers["first_words_unknown"] == 0, "the stubs' voice is known, in both formats"
+    assert callers["first_word_lost_ms"]["count"] == 0
+    assert callers["lost_calls"] == callers["bad_messages"] == callers["refused_calls"] == 0
+    assert step.samples["voice_to_voice_ms"]
+    assert step.stages["response"]["count"] >= 2
+    assert step.stages["strict"]["count"] >= 2
+    assert step.cpu_ms_per_call is not None
+    assert step.cpu_ms_per_call > 0
+    assert step.rss_kb_per_call is not None
+    assert 7 <= len(result.timeline) <= 9
+    assert result.timeline[-1]["fds"] > 5
+    assert {verdict["name"] for verdict in result.verdicts} >= {"voice_to_voice_p50_ms", "errors_percent"}
+    assert "How long callers waited" in page(result)
+
+
+async def test_relay_calls_grow_from_step_to_step() -> None:
+    result = await run(RELAY)
+    assert [step.live for step in result.steps] == [4, 10]
+    for step in result.steps:
+        assert step.callers["turns"] >= step.calls
+        assert step.callers["first_words_unknown"] == 0
+        assert step.stages["added"]["count"] >= step.calls
+
+
+async def test_what_was_measured_until_an_interruption_counts() -> None:
+    watched = Watched(points=2)
+    going = runner(MEDIA.replace("seconds: 8", "seconds: 600"), watched)
+    async with asyncio.timeout(90):
+        task = asyncio.create_task(going.run())
+        await watched.far_enough.wait()
+        going.stop.ask("interrupted")
+        result = await task
+    assert result.ended == "interrupted"
+    (step,) = result.steps
+    assert 1 < step.seconds < 60
+    assert step.callers["frames_sent"] > 100
+    assert "interrupted" in page(result)
+
+
+async def test_a_server_that_dies_ends_the_run_with_one_line_and_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    servers: list[OwnServer] = []
+    start = OwnServer.start
+
+    async def noted(self: OwnServer, core: int | None) -> None:
+        servers.append(self)
+        await start(self, core)
+
+    monkeypatch.setattr(OwnServer, "start", noted)
+    watched = Watched(points=2)
+    async with asyncio.timeout(90):
+        task = asyncio.create_task(runner(MEDIA.replace("seconds: 8", "seconds: 600"), watched).run())
+        await watched.far_enough.wait()
+        os.kill(servers[0]._server.pid, 9)
+        result = await task
+    assert result.ended.startswith("the server ended with -9")
+    assert "\n" not in result.ended
+    (step,) = result.steps
+    assert step.callers["frames_sent"] > 50
+    assert step.callers["lost_calls"] == 2
+
+
+async def test_a_target_where_nobody_listens_is_named() -> None:
+    result = await run(MEDIA, target="http://127.0.0.1:1", side_url="http://127.0.0.1:1")
+    assert result.ended == "no call could be opened at 127.0.0.1:1"
+    assert result.steps == []
+    assert "ended early" in page(result)
+
+
+async def test_a_port_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("loadtest.callers.local_server.free_ports", lambda count: (port,) * count)
+        result = await run(MEDIA)
+    assert "in use" in result.ended
+    assert "\n" not in result.ended
+
+
+async def test_trouble_needs_a_server_of_ones_own() -> None:
+    text = MEDIA + "events: [{at_s: 1, do: kill_server}]\n"
+    with pytest.raises(ConfigError, match="leave --target out"):
+        runner(text, target="http://127.0.0.1:8080")
+
+
+@pytest.mark.parametrize("url", ["https://example.com", "http://", "ftp://x", "http://127.0.0.1:1/path"])
+async def test_a_target_that_bulk_callers_cannot_call_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected http://host:port"):
+        await runner(MEDIA, target=url).run()

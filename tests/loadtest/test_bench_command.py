@@ -1,0 +1,86 @@
+import argparse
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigError
+from loadtest import bench_command
+from loadtest.bench_command import ENDED, FAILED, INVALID, PASSED, Bench, status
+from loadtest.report.json_file import write_json
+from loadtest.scenarios.load import names
+from tests.loadtest.scenarios.runs import result, step
+
+
+def bench(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    command = Bench()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(each) for each in arguments]))
+
+
+def test_list_has_a_line_for_each_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("list") == PASSED
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == names()
+
+
+def test_compare_prints_what_changed_and_fails_on_a_regression(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    write_json(before, result(step()))
+    write_json(after, result(step(voice_to_voice_ms=[700.0 + at for at in range(100)])))
+    assert bench("compare", before, after) == FAILED
+    assert capsys.readouterr().out.startswith("WORSE")
+    assert bench("compare", after, before) == PASSED
+    assert bench("compare", before, before) == PASSED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("compare", "a.json"), "compare takes two files"),
+        (("compare", "a.json", "b.json"), r"a\.json: cannot be read"),
+        (("baseline", "a.json"), "only compare takes files"),
+        (("basline",), "did you mean baseline"),
+        (("baseline", "--json", "/"), "is a folder"),
+        (("chaos", "--target", "http://127.0.0.1:1"), "leave --target out"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        bench(*arguments)
+
+
+@pytest.mark.parametrize("option", ["--scale", "--max-calls"])
+def test_no_load_at_all_is_refused(option: str) -> None:
+    with pytest.raises(SystemExit):
+        bench("baseline", option, "0")
+
+
+def test_a_run_that_could_not_begin_leaves_its_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json_file, page = tmp_path / "out" / "run.json", tmp_path / "out" / "run.html"
+    nobody = "http://127.0.0.1:1"
+    assert bench("quick", "--target", nobody, "--side-url", nobody, "--json", json_file, "--html", page) == ENDED
+    printed = capsys.readouterr()
+    assert "parley bench: no call could be opened at 127.0.0.1:1" in printed.err
+    assert '"ended": "no call could be opened at 127.0.0.1:1"' in json_file.read_text()
+    assert "Ended before its time" in page.read_text()
+
+
+def test_the_exit_status_says_what_became_of_the_run() -> None:
+    passed, failed = {"outcome": "passed"}, {"outcome": "failed"}
+    unknown = {"outcome": "not measured"}
+    assert status(result(step(), verdicts=[passed, unknown])) == PASSED
+    assert status(result(step(), verdicts=[passed, failed])) == FAILED
+    assert status(result(step(bottlenecks=["late"]), verdicts=[passed, failed])) == INVALID
+    assert status(result(step(), verdicts=[passed], ended="interrupted")) == ENDED
+
+
+def test_other_services_than_the_scenarios_can_be_asked_for() -> None:
+    parser = argparse.ArgumentParser()
+    Bench().add_arguments(parser)
+    args = parser.parse_args(["baseline", "--providers", "inprocess"])
+    assert bench_command._scenario(args).providers.profile == "inprocess"
