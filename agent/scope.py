@@ -66,7 +66,7 @@ class CallScope:
         for task in tasks:
             task.cancel()
         if tasks:
-            # Not `gather`: cancelled, that goes on waiting for a task that does not heed its own cancellation.
+            # Not `gather`: cancelled, that goes on waiting for a task that does not heed its cancellation.
             await asyncio.wait(tasks)
 
     def _over(self, task: "asyncio.Task[None]") -> None:

@@ -1,16 +1,18 @@
-"""A child process that listens on known ports: the stub providers, or the simulators of vendors."""
+"""A child process that listens on known ports: the server under test, stub providers, simulated vendors."""
 
 import asyncio
 import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.clock import Clock
 from loadtest.callers.errors import Unreachable
 
+RUN_PARLEY = "import sys; from agent.cli import main; sys.exit(main())"
+"""For `python -c`: the command line, also where no `parley` is on the path."""
 START_TIMEOUT_MS = 60_000.0
 """Simulators synthesise the callers' sentences before they listen; on a busy machine that takes long."""
 _POLL_MS = 50.0
@@ -20,9 +22,21 @@ _STOP_TIMEOUT_S = 5.0
 class Child:
     """`python …` listening on `ports` of 127.0.0.1. May be killed, stalled and started again."""
 
-    def __init__(self, name: str, arguments: Sequence[str], ports: Sequence[int], clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        ports: Sequence[int],
+        clock: Clock,
+        *,
+        environ: Mapping[str, str] | None = None,
+        ready: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """`ready` says when it has started; without it, when all ports answer. `environ` None: ours."""
         self.name = name
         self.ports = tuple(ports)
+        self._environ = environ
+        self._ready = ready or self._answers
         self._arguments = tuple(arguments)
         self._clock = clock
         self._process: asyncio.subprocess.Process | None = None
@@ -35,14 +49,30 @@ class Child:
         """True while the process lives, stalled or not."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def pid(self) -> int:
+        """Of the latest process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def ended(self) -> str:
+        """How it ended, one line; empty while it runs."""
+        if self._process is None or self._process.returncode is None:
+            return ""
+        return f"{self.name} ended with {self._process.returncode}: {self._last_line()}"
+
     async def start(self) -> None:
-        """Returns once all ports answer. Raises `Unreachable`, one line."""
+        """Returns once it is ready. Raises `Unreachable`, one line."""
         with self._log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-            )
+                sys.executable, *self._arguments, env=self._environ,
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                # Ctrl-C is for us: a server that it reached too could not be asked for its figures any more.
+                start_new_session=True,
+            )  # fmt: skip
         give_up_ms = self._clock.now_ms() + START_TIMEOUT_MS
-        while not await self._answers():
+        while not await self._ready() or not self.running:
             if not self.running:
                 raise Unreachable(f"{self.name} did not start: {self._last_line()}")
             if self._clock.now_ms() > give_up_ms:
@@ -70,7 +100,12 @@ class Child:
             await self.start()
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL. Idempotent."""
+        """End it, and forget what it said. Idempotent."""
+        await self.end()
+        self._folder.cleanup()
+
+    async def end(self) -> None:
+        """SIGTERM, then SIGKILL. It may be started again."""
         process = self._process
         if process is not None and process.returncode is None:
             self._signal(signal.SIGCONT)
@@ -81,7 +116,6 @@ class Child:
             except TimeoutError:
                 self._signal(signal.SIGKILL)
                 await process.wait()
-        self._folder.cleanup()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -15,8 +15,9 @@ from agent.clock import Clock
 from agent.errors import ConfigError
 from loadtest.bulk.fleet import Target
 from loadtest.bulk.probe import cost, rss_kb
-from loadtest.callers.errors import Unreachable
-from loadtest.callers.local_server import LocalServer
+from loadtest.callers.local_server import free_ports
+from loadtest.callers.side import SidePort
+from loadtest.scenarios.child import RUN_PARLEY, Child
 from loadtest.scenarios.schema import Action
 from loadtest.scenarios.services import Services
 
@@ -29,6 +30,7 @@ _METRICS = {
 }
 """What is read from `/metrics`, and what we call it."""
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+_PLATFORMS = ("PARLEY_", "TWILIO_", "TELNYX_")
 _ROOM = 16
 """Slots beyond the scenario's calls: callers who call again overlap with their former selves."""
 
@@ -119,14 +121,17 @@ class OwnServer(Server):
     def __init__(
         self, services: Services, clock: Clock, environ: Mapping[str, str], calls: int, telnyx_codec: str = ""
     ) -> None:
+        port, side_port = free_ports(2)
+        super().__init__(Target("127.0.0.1", port), f"http://127.0.0.1:{side_port}")
         self._services = services
-        self._clock = clock
-        self._environ = {**environ, **services.environ}
         self._folder = tempfile.TemporaryDirectory(prefix="parley-load-")
         agent = Path(self._folder.name) / "agent.yaml"
         agent.write_text(services.agent)
-        self._settings = {
+        settings = {
             "PARLEY_AGENT_FILE": str(agent),
+            "PARLEY_HOST": "127.0.0.1",
+            "PARLEY_PORT": str(port),
+            "PARLEY_SIDE_PORT": str(side_port),
             "PARLEY_MAX_CALLS": str(calls + _ROOM),
             # The load tester wants to see latency slip, not calls refused for it.
             "PARLEY_MAX_LOOP_LAG_MS": "2000",
@@ -134,15 +139,24 @@ class OwnServer(Server):
             "PARLEY_LOG_LEVEL": "WARNING",
         }
         if telnyx_codec:
-            self._settings["PARLEY_TELNYX_CODEC"] = telnyx_codec
-        self._server = LocalServer(clock, self._environ, **self._settings)
-        # For the ones to come after it.
-        self._settings |= {
-            "PARLEY_PORT": str(self._server.port),
-            "PARLEY_SIDE_PORT": str(self._server.side_port),
-        }
+            settings["PARLEY_TELNYX_CODEC"] = telnyx_codec
+        # The platforms' secrets would close the door to callers without tickets.
+        kept = {name: value for name, value in environ.items() if not name.startswith(_PLATFORMS)}
+        self._child = Child(
+            "the server",
+            ("-c", RUN_PARLEY, "serve"),
+            (port, side_port),
+            clock,
+            environ={**kept, **services.environ, **settings},
+            ready=self._is_ready,
+        )
+        self._core: int | None = None
         self._restarting = False
-        super().__init__(Target("127.0.0.1", self._server.port), self._server.side_url)
+
+    @property
+    def pid(self) -> int:
+        """Of the server's process."""
+        return self._child.pid
 
     async def start(self, server_core: int | None) -> None:
         """The services, then the server, on `server_core` if given. Raises `Unreachable`, one line."""
@@ -157,37 +171,34 @@ class OwnServer(Server):
             # A child keeps the core that its parent was on when it was born.
             os.sched_setaffinity(0, {self._core})
         try:
-            await self._server.__aenter__()
-        except Unreachable as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            said = lines[-1] if len(lines) > 1 else ""
-            raise Unreachable(f"{lines[0].rstrip(':')}{': ' if said else ''}{said}") from None
+            await self._child.start()
         finally:
             os.sched_setaffinity(0, before)
 
+    async def _is_ready(self) -> bool:
+        side = SidePort(self.side_url)
+        try:
+            return await side.ready()
+        finally:
+            await side.close()
+
     def cpu_ms(self) -> float | None:
         with contextlib.suppress(OSError):
-            return cost(self._server.pid).cpu_ms
+            return cost(self.pid).cpu_ms
         return None
 
     def waited_ms(self) -> float | None:
         with contextlib.suppress(OSError):
-            return cost(self._server.pid).waited_ms
+            return cost(self.pid).waited_ms
         return None
 
     def rss_kb(self) -> float | None:
         with contextlib.suppress(OSError):
-            return float(rss_kb(self._server.pid)) or None
+            return float(rss_kb(self.pid)) or None
         return None
 
     async def ended(self) -> str:
-        if self._restarting:
-            return ""
-        code = await self._server.wait(0.001)
-        if code is None or self._restarting:
-            return ""
-        lines = [line for line in self._server.log().splitlines() if line.strip()]
-        return f"the server ended with {code}" + (f": {lines[-1]}" if lines else "")
+        return "" if self._restarting else self._child.ended
 
     async def do(self, action: Action) -> None:
         primary = self._services.primary
@@ -206,17 +217,14 @@ class OwnServer(Server):
         self._restarting = True
         try:
             if kill:
-                os.kill(self._server.pid, 9)
-            await self._server.stop()
-            port, side_port = self._server.port, self._server.side_port
-            self._server = LocalServer(self._clock, self._environ, **self._settings)
-            self._server.port, self._server.side_port = port, side_port
+                self._child.kill()
+            await self._child.end()
             await self._start_server()
         finally:
             self._restarting = False
 
     async def stop(self) -> None:
-        await self._server.stop()
+        await self._child.stop()
         for child in self._services.children:
             await child.stop()
         self._folder.cleanup()

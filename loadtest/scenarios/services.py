@@ -11,7 +11,7 @@ from loadtest.bulk.payload import payload_for
 from loadtest.bulk.speech import INTERRUPTION, PCMU, SENTENCES
 from loadtest.callers.codec import CALLER_RATE_HZ
 from loadtest.callers.local_server import free_ports
-from loadtest.scenarios.child import Child
+from loadtest.scenarios.child import RUN_PARLEY, Child
 from loadtest.scenarios.schema import Profile, Providers
 from loadtest.simulators.cartesia_voice import tones
 from loadtest.simulators.openai_chunks import forty_tokens
@@ -21,7 +21,6 @@ GREETING = "Hello, this is the clinic, how can I help you?"
 _LINEAR = payload_for(linear(CALLER_RATE_HZ))
 _KEY = "load-test"
 """Simulators take any key."""
-_RUN = "import sys; from agent.cli import main; sys.exit(main())"
 _AGENT = """
 name: Load test
 languages: [en-US]
@@ -100,7 +99,14 @@ async def vendor_services(clock: Clock, *, spare: bool, delays: Sequence[str] = 
         deepgram, openai, cartesia = ports = free_ports(3)
         sentences = [part for text in (*SENTENCES, INTERRUPTION) for part in ("--sentence", text)]
         arguments = [
-            *("-c", _RUN, "simulate", f"deepgram:{deepgram}", f"openai:{openai}", f"cartesia:{cartesia}"),
+            *(
+                "-c",
+                RUN_PARLEY,
+                "simulate",
+                f"deepgram:{deepgram}",
+                f"openai:{openai}",
+                f"cartesia:{cartesia}",
+            ),
             *("--short", *sentences, *(part for each in delays for part in ("--delay", each))),
         ]
         children.append(Child(name, arguments, ports, clock))

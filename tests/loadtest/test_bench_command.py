@@ -63,7 +63,9 @@ def test_a_run_that_could_not_begin_leaves_its_reports(
 ) -> None:
     json_file, page = tmp_path / "out" / "run.json", tmp_path / "out" / "run.html"
     nobody = "http://127.0.0.1:1"
-    assert bench("quick", "--target", nobody, "--side-url", nobody, "--json", json_file, "--html", page) == ENDED
+    assert (
+        bench("quick", "--target", nobody, "--side-url", nobody, "--json", json_file, "--html", page) == ENDED
+    )
     printed = capsys.readouterr()
     assert "parley bench: no call could be opened at 127.0.0.1:1" in printed.err
     assert '"ended": "no call could be opened at 127.0.0.1:1"' in json_file.read_text()

@@ -120,7 +120,7 @@ async def test_a_server_that_dies_ends_the_run_with_one_line_and_what_there_is(
     async with asyncio.timeout(90):
         task = asyncio.create_task(runner(MEDIA.replace("seconds: 8", "seconds: 600"), watched).run())
         await watched.far_enough.wait()
-        os.kill(servers[0]._server.pid, 9)
+        os.kill(servers[0].pid, 9)
         result = await task
     assert result.ended.startswith("the server ended with -9")
     assert "\n" not in result.ended
@@ -141,7 +141,7 @@ async def test_a_port_that_is_taken_is_one_line(monkeypatch: pytest.MonkeyPatch)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setattr("loadtest.callers.local_server.free_ports", lambda count: (port,) * count)
+        monkeypatch.setattr("loadtest.scenarios.server.free_ports", lambda count: (port,) * count)
         result = await run(MEDIA)
     assert "in use" in result.ended
     assert "\n" not in result.ended
