@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEBIAN := espeak-ng prometheus
+# command:package of what the tests need besides Python: speech, a real browser, a real Prometheus
+DEBIAN := espeak-ng:espeak-ng chromium:chromium promtool:prometheus
 
 .PHONY: help install serve demo test check bench bench-parts debian
 
@@ -24,10 +25,11 @@ demo: install ## a server, a call to it, its transcript and latency
 	$(BIN)/parley demo
 
 debian: ## what the tests need besides Python
-	@missing=""; for name in $(DEBIAN); do command -v $$name >/dev/null || missing="$$missing $$name"; done; \
+	@missing=""; for each in $(DEBIAN); do \
+	  command -v $${each%%:*} >/dev/null || missing="$$missing $${each##*:}"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else echo "install these Debian packages first:$$missing" >&2; exit 1; fi; fi
 
 test: install debian ## all tests, the slow ones too

@@ -335,6 +335,7 @@ class Call:
             self._patience.state(self.state)
         if changed:
             self.record.state = self.state.value
+            self.services.observer.state_changed(self.record)
             self._audience.tell(StateChanged(self.record.state))
 
     # --- keys, silence, limits ---------------------------------------------------------------------

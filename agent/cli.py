@@ -4,14 +4,13 @@ Only the command that is asked for is imported: `parley call` does not pay for t
 """
 
 import argparse
-import logging
 import os
 import sys
-from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 from agent.errors import ConfigError
+from agent.logs import set_up
 
 COMMANDS = "parley.commands"
 _OWN = (
@@ -34,14 +33,6 @@ class Command(Protocol):
         """Do it; returns the exit status."""
 
 
-def _log_level(environ: Mapping[str, str]) -> int:
-    name = environ.get("PARLEY_LOG_LEVEL") or "INFO"
-    level = logging.getLevelNamesMapping().get(name.upper())
-    if level is None:
-        raise ConfigError(f"PARLEY_LOG_LEVEL={name!r}: use DEBUG, INFO, WARNING or ERROR")
-    return level
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of `parley`. Returns the exit status."""
     argv = sys.argv[1:] if arguments is None else arguments
@@ -58,9 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
             commands.add_parser(name, add_help=False, help=f"see: parley {name} --help")
     args = parser.parse_args(argv)
     try:
-        logging.basicConfig(
-            level=_log_level(os.environ), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        set_up(os.environ)
         return found[args.command].run(args)
     except ConfigError as error:
         print(error, file=sys.stderr)

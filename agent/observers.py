@@ -29,6 +29,9 @@ class Observers(CallObserver):
     def record_client(self, call: CallRecord, turn: int | None, metrics: Mapping[str, float]) -> None:
         self._each(lambda observer: observer.record_client(call, turn, metrics))
 
+    def state_changed(self, call: CallRecord) -> None:
+        self._each(lambda observer: observer.state_changed(call))
+
     def call_ended(self, call: CallRecord) -> None:
         self._each(lambda observer: observer.call_ended(call))
 

@@ -86,5 +86,8 @@ class CallObserver:
         are ignored, and so are values that cannot be. `turn`: the turn's index, where the page says.
         """
 
+    def state_changed(self, call: CallRecord) -> None:
+        """The call's `state` is another one now. The end is told by `call_ended` alone."""
+
     def call_ended(self, call: CallRecord) -> None:
         """The call is over; its record will not change any more."""

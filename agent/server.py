@@ -18,11 +18,12 @@ from agent.agentfile.schema import AgentFile, ProviderChoice
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.errors import ConfigError
+from agent.instruments import Instruments
 from agent.metrics import LatencyBook, Metrics
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext, load
 from agent.problems import problems
 from agent.providers import ProviderContext
-from agent.registry import Registry
+from agent.records import CallObserver
 from agent.services import CallServices
 from agent.settings import Settings
 from agent.side import Side
@@ -53,14 +54,18 @@ class Server:
         self._admission = admission
         self._tickets = TicketOffice(admission, self.clock)
         book = LatencyBook(agent.languages, self.clock)
-        self._services = self._make_services(book)
-        self.calls = Registry(self._services, admission, self._tickets)
+        self._instruments = Instruments(book, self.clock, settings.environ)
+        self._services = self._make_services(self._instruments.observer)
+        self.calls = self._instruments.registry(self._services, admission, self._tickets)
         self._stalls = StallWatch(self.clock)
         metrics = Metrics(
             book, self.calls, self.lag, self.ticker, watch=self._stalls, failures=self._failures(),
             certificate=settings.tls_certificate,
         )  # fmt: skip
-        self._side = Side(self.calls, metrics, settings, self._why_not_ready, self.lag)
+        dashboard = self._instruments.dashboard(
+            self.calls, self.lag, self._chains(), agent.name, self._why_not_ready
+        )
+        self._side = Side(self.calls, metrics, settings, self._why_not_ready, self.lag, dashboard)
         self._transports: list[Transport] = [
             _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock, self.ticker))
             for name in settings.transports
@@ -98,6 +103,7 @@ class Server:
         """Open both ports. Raises `ConfigError` when one cannot be had."""
         self.lag.start()
         self._stalls.start()
+        self._instruments.start()
         app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
         routes = [route for transport in self._transports for route in transport.routes()]
         app.router.add_routes(routes)
@@ -123,8 +129,9 @@ class Server:
         self.ticker.close()
         self.lag.stop()
         self._stalls.stop()
+        await self._instruments.close()
 
-    def _make_services(self, book: LatencyBook) -> CallServices:
+    def _make_services(self, observer: CallObserver) -> CallServices:
         agent, limits = self.agent, self.agent.limits
         chains = agent.providers
         phrases = {language: caller_phrases(agent, language) for language in agent.languages}
@@ -139,13 +146,16 @@ class Server:
             Expectations(agent),
             Endpointer(agent.turns, itertools.chain.from_iterable(phrases.values())),
             phrases,
-            book,
+            observer,
         )
+
+    def _chains(self) -> dict[str, STTChain | LLMChain | TTSChain]:
+        services = self._services
+        return {chain.kind: chain for chain in (services.stt, services.llm, services.tts)}
 
     def _failures(self) -> dict[str, Counter[str]]:
         """Live counters by kind and provider."""
-        services = self._services
-        return {chain.kind: chain.failures for chain in (services.stt, services.llm, services.tts)}
+        return {kind: chain.failures for kind, chain in self._chains().items()}
 
     def _provider(self, group: str, choice: ProviderChoice) -> Any:
         context = ProviderContext(self.agent, self.clock, choice.options, self.settings.environ)

@@ -15,6 +15,8 @@ import orjson
 from aiohttp import web
 
 from agent.admission import LoopLag
+from agent.dashboard import Dashboard
+from agent.dashboard.feed import PAGE
 from agent.metrics import Metrics
 from agent.metrics.histograms import SINCE_START, WINDOW_NAMES
 from agent.origin import is_loopback
@@ -43,8 +45,10 @@ class Side:
         settings: Settings,
         ready: Callable[[], str | None],
         lag: LoopLag,
+        dashboard: Dashboard | None = None,
     ) -> None:
         """`ready()` is None, or says why not."""
+        self._dashboard = dashboard
         self._calls = calls
         self._metrics = metrics
         self._settings = settings
@@ -68,6 +72,8 @@ class Side:
         app.router.add_get("/calls/{call_id}", self._one)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._readiness)
+        if self._dashboard is not None:
+            self._dashboard.mount(app)
         return app
 
     @web.middleware
@@ -78,6 +84,9 @@ class Side:
             if not is_loopback(request, self._settings):
                 return problem(403, "without PARLEY_SIDE_TOKEN the side port only answers this machine")
         else:
+            if request.path == "/" or request.path.startswith(PAGE):
+                # The dashboard's own files: no data in them, and a browser cannot send a token for a page.
+                return await handler(request)
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             # Headers arrive as text with escaped raw bytes; "surrogateescape" gives those bytes back.
             offered = given.strip().encode("utf-8", "surrogateescape")

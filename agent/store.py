@@ -59,15 +59,19 @@ Row = tuple[str, tuple[Any, ...]]
 
 
 def store_path(environ: Mapping[str, str]) -> Path | None:
-    """`PARLEY_STORE`: a file, or `off`; by default in the user's state folder (XDG base directories)."""
+    """`PARLEY_STORE`: a file, or `off`; by default in the user's state folder.
+
+    That is what the XDG base directories say; a process without a home stores nothing.
+    """
     given = environ.get("PARLEY_STORE", "").strip()
     if given.lower() == "off":
         return None
     if given:
         return Path(given)
-    state = environ.get("XDG_STATE_HOME") or ""
-    folder = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "/tmp") / ".local/state"  # noqa: S108
-    return folder / "parley" / "turns.sqlite3"
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")
+    if state.startswith("/"):
+        return Path(state) / "parley" / "turns.sqlite3"
+    return Path(home) / ".local" / "state" / "parley" / "turns.sqlite3" if home else None
 
 
 def open_store(path: Path, *, write: bool) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from agent.problems import problem
 
 logger = logging.getLogger(__name__)
 
+PAGE = "/dashboard/page/"
 PERIOD_MS = 1_000.0
 MAX_WATCHERS = 20
 STUCK_S = 5.0
@@ -70,7 +71,7 @@ class Dashboard:
     def mount(self, app: web.Application) -> None:
         """Add the routes; the feeds end when the application shuts down."""
         app.router.add_get("/", self._files.index)
-        app.router.add_get("/dashboard/page/{file}", self._files.file)
+        app.router.add_get(PAGE + "{file}", self._files.file)
         app.router.add_get("/dashboard/feed", self._feed)
         app.router.add_get("/dashboard/calls/{call_id}", self._call)
         app.on_shutdown.append(self._shut)

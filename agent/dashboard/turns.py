@@ -5,14 +5,14 @@ when somebody looks, or once when ten seconds are over.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from agent.clock import Clock
 from agent.latency import Stage
 from agent.metrics.latency_book import BoundedLabels
+from agent.percentiles import percentile
 from agent.records import CallObserver, CallRecord, TurnRecord
 
 POINT_S = 10
@@ -109,11 +109,6 @@ class TurnWatch(CallObserver):
         values = sorted(self._responses)
         figures = (percentile(values, share) for share in (0.5, 0.95, 0.99))
         return [self._bucket * POINT_S, len(values), *(round(value, 1) for value in figures)]
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of all do not exceed (nearest rank). `ordered` is not empty."""
-    return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
 def _middle_and_end(ordered: list[float]) -> list[float]:

@@ -41,9 +41,9 @@ class ReportCommand:
         path = args.store or store_path(os.environ)
         if path is None:
             raise ConfigError("PARLEY_STORE=off: nothing is stored; give --store FILE")
-        until_unix_s = datetime.now(UTC).timestamp()
         try:
             with closing(open_store(path, write=False)) as store:
+                until_unix_s = float(store.execute("SELECT unixepoch()").fetchone()[0])
                 report = make_report(store, until_unix_s - args.since, until_unix_s)
         except (sqlite3.Error, ValueError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from None

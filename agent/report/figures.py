@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import orjson
+
+from agent.percentiles import percentile
 
 RESPONSE = "response"
 TREND_STEPS = 24
@@ -65,11 +66,6 @@ class Report:
     trend: list[Step] = field(default_factory=list)
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that `share` of all do not exceed (nearest rank). `ordered` is not empty."""
-    return ordered[max(ceil(share * len(ordered)) - 1, 0)]
-
-
 def make_report(store: sqlite3.Connection, since_unix_s: float, until_unix_s: float) -> Report:
     """Read the turns and calls of that span. Raises `sqlite3.Error`."""
     report = Report(since_unix_s, until_unix_s)
@@ -98,11 +94,11 @@ def _read_turns(store: sqlite3.Connection, report: Report) -> None:
     step_s = max(report.until_unix_s - report.since_unix_s, 1.0) / TREND_STEPS
     steps: list[list[float]] = [[] for _ in range(TREND_STEPS)]
     query = (
-        "SELECT unix_s, transport, language, cache, answered, interrupted, stages, providers, caller, kind "
+        "SELECT unix_s, transport, language, cache, answered, interrupted, stages, providers "
         "FROM turns WHERE unix_s >= ? AND unix_s < ? ORDER BY unix_s"
     )
     for row in store.execute(query, (report.since_unix_s, report.until_unix_s)):
-        unix_s, transport, language, cache, answered, interrupted, stages_text, providers_text, *_ = row
+        unix_s, transport, language, cache, answered, interrupted, stages_text, providers_text = row
         found: dict[str, Any] = orjson.loads(stages_text)
         report.turns += 1
         report.unanswered += not answered

@@ -9,8 +9,8 @@ WIDTH, HEIGHT = 960, 240
 _LEFT, _BOTTOM, _TOP = 60, 28, 10
 _STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1a1b25, #eef0f7); --soft: light-dark(#5d5e6d, #99a0b3);
-  --card: light-dark(#fff, #141722); --line: light-dark(#e3e0ea, #262b3a); --p50: light-dark(#5046e5, #9a94ff);
-  --p95: light-dark(#c25a12, #ffa063); }
+  --card: light-dark(#fff, #141722); --line: light-dark(#e3e0ea, #262b3a);
+  --p50: light-dark(#5046e5, #9a94ff); --p95: light-dark(#c25a12, #ffa063); }
 body { margin: 0 auto; max-width: 1040px; padding: 32px 20px; background: light-dark(#f4f3f0, #0b0d13);
   color: var(--ink); font: 15px/1.5 "Inter", system-ui, sans-serif; font-variant-numeric: tabular-nums; }
 h1 { font-size: 26px; letter-spacing: -.02em; margin: 0 0 4px; } h2 { font-size: 16px; margin: 0 0 10px; }
@@ -18,12 +18,14 @@ p { color: var(--soft); margin: 0 0 18px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 16px; padding: 18px 22px;
   margin-top: 16px; overflow-x: auto; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; }
-.tiles section { margin: 0; } .tiles b { display: block; font-size: 34px; letter-spacing: -.03em; line-height: 1.2; }
+.tiles section { margin: 0; }
+.tiles b { display: block; font-size: 34px; letter-spacing: -.03em; line-height: 1.2; }
 table { border-collapse: collapse; width: 100%; } th { color: var(--soft); font-weight: 500; }
 th, td { text-align: end; padding: 5px 8px; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: start; } tr:last-child td { border-bottom: 0; }
 svg { width: 100%; height: auto; } text { fill: var(--soft); font-size: 12px; }
-.grid { stroke: var(--line); } .p50, .p95 { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
+.grid { stroke: var(--line); }
+.p50, .p95 { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
 .p50 { stroke: var(--p50); } .p95 { stroke: var(--p95); }
 """
 

@@ -96,8 +96,9 @@ class MediaCall:
         data = self._stream.media(self._sequence, self._chunk, self._chunk * FRAME_MS, payload)
         self._sequence += 1
         self.figures.frames_sent += 1
-        for name in self._playback.reached(now_ms):
-            data += self._mark(name)
+        if self._playback.marks:
+            for name in self._playback.reached(now_ms):
+                data += self._mark(name)
         if self._keyed and self.doing is Doing.THINKING:
             data += self._press(now_ms)
         return data

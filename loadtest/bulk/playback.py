@@ -20,7 +20,7 @@ DEAD_AIR_MS = 2_000.0
 class Playback:
     """Times of what the caller hears."""
 
-    __slots__ = ("_arrived_ms", "_duration_ms", "_in_sentence", "_marks", "heard_any", "until_ms")
+    __slots__ = ("_arrived_ms", "_duration_ms", "_in_sentence", "heard_any", "marks", "until_ms")
 
     def __init__(self) -> None:
         self.until_ms = 0.0
@@ -29,7 +29,8 @@ class Playback:
         self._in_sentence = False
         self._arrived_ms = 0.0
         self._duration_ms = 0.0
-        self._marks: deque[tuple[float, str]] = deque()
+        self.marks: deque[tuple[float, str]] = deque()
+        """Those that have not been reached, and when they will be."""
 
     def arrived(self, duration_ms: float, now_ms: float, figures: Figures) -> float:
         """Audio came: when it begins to be heard."""
@@ -51,21 +52,21 @@ class Playback:
 
     def mark(self, name: str) -> None:
         """The server wants to know when all audio so far has been heard: the end of a sentence."""
-        self._marks.append((self.until_ms, name))
+        self.marks.append((self.until_ms, name))
         self._in_sentence = False
 
     def reached(self, now_ms: float) -> list[str]:
         """The marks that have been passed since the last time."""
         found: list[str] = []
-        while self._marks and self._marks[0][0] <= now_ms:
-            found.append(self._marks.popleft()[1])
+        while self.marks and self.marks[0][0] <= now_ms:
+            found.append(self.marks.popleft()[1])
         return found
 
     def clear(self, now_ms: float) -> list[str]:
         """Throw away what waits. All pending marks come back at once."""
         self.until_ms = min(self.until_ms, now_ms)
         self._in_sentence = False
-        marks, self._marks = self._marks, deque()
+        marks, self.marks = self.marks, deque()
         return [name for _, name in marks]
 
     def pause(self) -> None:

@@ -86,8 +86,8 @@ def _waterfall(result: Result) -> Plot:
     ]
     return Plot(
         "Where the time went",
-        "Median of each stage, by the server's own account. Endpointing is the silence that we choose to wait "
-        "for; added is all that is neither that nor a provider.",
+        "Median of each stage, by the server's own account. Endpointing is the silence that we choose to "
+        "wait for; added is all that is neither that nor a provider.",
         stacked_rows(rows, "ms"),
     )
 

@@ -171,6 +171,9 @@ class Runner:
             )
 
         one = await self._step(step(1, _REFERENCE_TIMES), measurer, result)
+        if not one.valid or not one.samples["voice_to_voice_ms"]:
+            result.capacity_note = "one call could not be measured, so there is nothing to compare with"
+            return
         limit_ms = percentile(one.samples["voice_to_voice_ms"], 0.95) * (1 + search.slip_percent / 100)
         bisection = Bisection(search.model_copy(update={"at_most": self._capped(search.at_most)}))
         while (calls := bisection.next) is not None:

@@ -128,7 +128,7 @@ class Providers(Model):
     profile: Profile = Profile.STUBS
     spare: bool = False
     """A second set of the same, next in the chains: what the server can turn to when the first fails."""
-    delays: list[Annotated[str, Field(pattern=r"^[a-z-]+\.[a-z_]+=[a-z0-9.-]+$")]] = []
+    delays: list[Annotated[str, Field(pattern=r"^[a-z-]+\.[a-z_]+=[a-z0-9._-]+$")]] = []
     """Other speeds of the simulated vendors: `openai.first_token=groq.gpt-oss-120b.first_token`, as for
     `parley simulate --delay`."""
 

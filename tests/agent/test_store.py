@@ -144,6 +144,7 @@ def test_a_file_that_is_no_store_is_a_mistake_of_the_operator(tmp_path: Path, co
     [
         ({"PARLEY_STORE": "off"}, None),
         ({"PARLEY_STORE": "/data/turns.db"}, "/data/turns.db"),
+        ({}, None),
         ({"XDG_STATE_HOME": "/state"}, "/state/parley/turns.sqlite3"),
         ({"HOME": "/home/me", "XDG_STATE_HOME": "relative"}, "/home/me/.local/state/parley/turns.sqlite3"),
     ],

@@ -1,8 +1,6 @@
 """What is remembered of turns, and the figures made of it."""
 
-import pytest
-
-from agent.dashboard.turns import LATEST, POINT_S, TurnWatch, describe, percentile
+from agent.dashboard.turns import LATEST, POINT_S, TurnWatch, describe
 from agent.latency import Stage
 from agent.lines import CallInfo
 from agent.records import CallRecord, TurnRecord
@@ -29,13 +27,6 @@ CALL = CallRecord("c1", CallInfo("twilio-media", "CA1"), 1_000_000.0, "en")
 def turn(response_ms: float | None = 500.0, provider: str = "openai") -> TurnRecord:
     stages = {} if response_ms is None else {Stage.RESPONSE: response_ms, Stage.LLM_FIRST_TOKEN: 90.0}
     return TurnRecord(1, 0.0, "en", "when?", "Nine.", stages=stages, providers={"llm": provider})
-
-
-@pytest.mark.parametrize(
-    ("share", "expected"), [(0.5, 5.0), (0.95, 10.0), (0.0, 1.0), (1.0, 10.0), (0.11, 2.0)]
-)
-def test_percentiles_are_values_that_occurred(share: float, expected: float) -> None:
-    assert percentile([float(value) for value in range(1, 11)], share) == expected
 
 
 def test_ten_seconds_make_a_point() -> None:

@@ -93,7 +93,7 @@ async def test_it_does_not_hear_the_terminals_ctrl_c(child: Child) -> None:
 
 async def test_a_child_that_cannot_start_says_why_in_one_line() -> None:
     child = Child("the echo", ["-c", "raise SystemExit('no voice today')"], free_ports(1), LoopClock())
-    with pytest.raises(Unreachable, match="^the echo did not start: no voice today$"):
+    with pytest.raises(Unreachable, match=r"^the echo did not start: no voice today$"):
         await child.start()
     assert child.ended == "the echo ended with 1: no voice today"
     await child.stop()

@@ -157,3 +157,17 @@ async def test_trouble_needs_a_server_of_ones_own() -> None:
 async def test_a_target_that_bulk_callers_cannot_call_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="expected http://host:port"):
         await runner(MEDIA, target=url).run()
+
+
+async def test_callers_come_back_after_cut_sockets_and_a_killed_server() -> None:
+    text = MEDIA.replace("barge_after_ms: 300", "barge_after_ms: 300, redial_ms: 200").replace("8", "14", 1)
+    result = await run(
+        text + "events: [{at_s: 1, do: cut_sockets, share: 0.5}, {at_s: 2, do: kill_server}]\n"
+    )
+    assert result.ended == "", "a server that was killed on purpose does not end the run"
+    assert [event.do for event in result.events] == ["cut_sockets", "kill_server"]
+    assert result.events[0].detail == "1 sockets"
+    (step,) = result.steps
+    assert step.callers["cut_calls"] == 1
+    assert step.callers["lost_calls"] >= 1
+    assert step.live == 2
