@@ -20,7 +20,7 @@ from agent.metrics import LatencyBook
 from agent.observers import Observers
 from agent.records import CallObserver
 from agent.registry import Registry
-from agent.replay import Recorder, RecordingRegistry
+from agent.replay.record import Recorder, RecordingRegistry
 from agent.services import CallServices
 from agent.store import TurnStore, store_path
 

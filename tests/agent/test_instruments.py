@@ -11,7 +11,8 @@ from agent.errors import ConfigError
 from agent.instruments import Instruments
 from agent.metrics import LatencyBook
 from agent.registry import Registry
-from agent.replay import RecordingRegistry, load_recording
+from agent.replay.record import RecordingRegistry
+from agent.replay.tape import load_recording
 from tests.agent.fakes import Process
 
 

@@ -34,10 +34,12 @@ pytestmark = [
     pytest.mark.skipif("webrtc" not in names(TRANSPORTS), reason="needs the webrtc transport installed"),
 ]
 
-GREETING_S = 5.5
-"""From the microphone's opening to the end of the greeting (3.2 s), with room for a busy machine."""
+PAUSE_S = 5.0
+"""Between the two questions: time for the first answer to begin, which then lasts for 8 s."""
+ROOM_DBFS = -62.0
+"""A microphone is never quite silent, and browsers' noise suppression expects that."""
 HOURS, ADDRESS = "Are you open on Sunday?", "Where are you?"
-SAME_SOUND = 0.7
+SAME_SOUND = 0.55
 """`hearing.likeness` of the right answer; others give 0.4. A browser's jitter buffer stretches and squeezes
 speech, which takes some likeness from it."""
 MAX_BARGE_IN_MS = 350.0
@@ -136,13 +138,14 @@ async def in_phase(page: Page, phase: str) -> None:
 
 
 def asked(*parts: str | float) -> bytes:
-    """Sentences, and seconds of silence between them."""
-    return b"".join(
+    """Sentences, and seconds of silence between them, in a quiet room."""
+    said = b"".join(
         speech.speech(part, RATE_HZ, voice="en-us+m3", mu_law_roundtrip=False)
         if isinstance(part, str)
         else speech.silence(1000 * part, RATE_HZ)
         for part in parts
     )
+    return speech.mixed(said, speech.noise("pink", len(said) / 2 / RATE_HZ * 1000, ROOM_DBFS, RATE_HZ))
 
 
 @asynccontextmanager
@@ -182,10 +185,17 @@ def voiced_ms(pcm: bytes, dbfs: float = -45.0) -> Any:
 
 
 async def test_a_question_is_answered_and_a_second_one_cuts_the_answer_off() -> None:
-    async with staged(asked(GREETING_S, HOURS, 3.2, ADDRESS, 60.0), listen=True) as stage:
-        await stage.start()
-        await stage.page.evaluate(RECORD, WORKLET)
-        words = stage.page.get_by_role("listitem")
+    async with staged(asked(1.0, HOURS, PAUSE_S, ADDRESS, 40.0), listen=True) as stage:
+        page = stage.page
+        words = page.get_by_role("listitem")
+        await page.get_by_role("button", name="Type instead").click()
+        await expect(words.filter(has_text="how can I help you").locator(".heard")).to_have_text(
+            "Hello, this is the test desk, how can I help you?", timeout=20_000
+        )
+        # The WAV file begins to play here: the caller waits for the greeting's end, however busy the machine.
+        await page.get_by_role("button", name="Use microphone").click()
+        await expect(page.get_by_role("button", name="Mute")).to_be_visible()
+        await page.evaluate(RECORD, WORKLET)
         await expect(words.filter(has_text=ANSWERS[ADDRESS])).to_be_visible(timeout=20_000)
         await expect(words.locator(".cut")).to_be_visible()
         await asyncio.sleep(3)

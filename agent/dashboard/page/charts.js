@@ -3,7 +3,7 @@
 import { svg } from "./dom.js";
 import { clock, ms } from "./format.js";
 
-const HOUR_S = 3600;
+const HOUR_S = 3600, LEAST_S = 600; // a young server shows ten minutes, then what it has
 const GAP_S = 120; // a longer pause between points is shown as one
 const LEFT = 52, RIGHT = 8, TOP = 10, BOTTOM = 24;
 
@@ -30,9 +30,10 @@ export class HourChart {
     const { points, now, budget } = this.last;
     const shown = points.filter((point) => point[0] >= now - HOUR_S);
     const top = scaleTop(shown, budget);
-    const x = (at) => LEFT + (width - LEFT - RIGHT) * (1 - (now - at) / HOUR_S);
+    const shownS = Math.min(Math.max(now - (shown[0]?.[0] ?? now) + 20, LEAST_S), HOUR_S);
+    const x = (at) => LEFT + (width - LEFT - RIGHT) * (1 - (now - at) / shownS);
     const y = (value) => TOP + (height - TOP - BOTTOM) * (1 - Math.min(value, top) / top);
-    const parts = [...grid(width, height, top, now, x, y)];
+    const parts = [...grid(width, height, top, now, shownS, x, y)];
     const runs = runsOf(shown);
     const line = (column) => runs.map((run) => path(run, column, x, y)).join("");
     const floor = height - BOTTOM;
@@ -59,15 +60,15 @@ function stepOf(top) {
   return 10000;
 }
 
-function* grid(width, height, top, now, x, y) {
+function* grid(width, height, top, now, shownS, x, y) {
   for (let value = 0; value <= top; value += stepOf(top)) {
     yield svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) });
     yield svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value ? `${ms(value)}` : "0 ms");
   }
-  for (let minutes = 0; minutes <= 60; minutes += 15) {
-    const at = now - minutes * 60;
-    const anchor = minutes === 0 ? "end" : minutes === 60 ? "start" : "middle";
-    yield svg("text", { x: x(at), y: height - 6, "text-anchor": anchor }, minutes ? clock(at).slice(0, 5) : "now");
+  for (let quarter = 0; quarter <= 4; quarter += 1) {
+    const at = now - (shownS * quarter) / 4;
+    const anchor = quarter === 0 ? "end" : quarter === 4 ? "start" : "middle";
+    yield svg("text", { x: x(at), y: height - 6, "text-anchor": anchor }, quarter ? clock(at).slice(0, 5) : "now");
   }
 }
 

@@ -124,7 +124,7 @@ async def test_dark_and_light(browser: Browser) -> None:
     async with side_port() as (_, client):
         grounds = set()
         for scheme in ("dark", "light"):
-            context = await browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]  # a Literal
+            context = await browser.new_context(color_scheme=scheme)
             page = await context.new_page()
             await page.goto(str(client.make_url("/")))
             grounds.add(await page.evaluate("getComputedStyle(document.body).backgroundColor"))

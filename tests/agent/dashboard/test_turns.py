@@ -1,5 +1,8 @@
 """What is remembered of turns, and the figures made of it."""
 
+from collections.abc import Callable
+
+from agent.clock import Timer
 from agent.dashboard.turns import LATEST, POINT_S, TurnWatch, describe
 from agent.latency import Stage
 from agent.lines import CallInfo
@@ -18,7 +21,11 @@ class WallClock:
     def now_ms(self) -> float:
         raise NotImplementedError
 
-    call_later = sleep = now_ms  # type: ignore[assignment]  # never used
+    def call_later(self, delay_ms: float, callback: Callable[[], object]) -> Timer:
+        raise NotImplementedError
+
+    async def sleep(self, delay_ms: float) -> None:
+        raise NotImplementedError
 
 
 CALL = CallRecord("c1", CallInfo("twilio-media", "CA1"), 1_000_000.0, "en")

@@ -24,7 +24,7 @@ from agent.providers import (
     ToolCall,
     Transcript,
 )
-from agent.replay import Recorder, RecordingRegistry
+from agent.replay.record import Recorder, RecordingRegistry
 from agent.turns.endpointing import Endpointer
 from tests import speech
 from tests.agent.fakes import FakeLine, Process

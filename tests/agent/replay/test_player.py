@@ -9,7 +9,8 @@ import pytest
 
 from agent.clock import LoopClock
 from agent.providers import TextDelta
-from agent.replay import Entry, Recording, RecordingError, load_recording, play_virtually
+from agent.replay.player import play_virtually
+from agent.replay.tape import Entry, Recording, RecordingError, load_recording
 from agent.replay.words import bytes_of
 from tests import speech
 from tests.agent.fakes import FakeLine

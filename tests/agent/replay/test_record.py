@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent.clock import LoopClock
-from agent.replay import load_recording, record
+from agent.replay import record
+from agent.replay.tape import load_recording
 from tests.agent.replay.scene import Scene, tapes
 
 

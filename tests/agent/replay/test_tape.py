@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.clock import LoopClock
-from agent.replay import RecordingError, load_recording, tape
-from agent.replay.tape import LiveTape, save_recording
+from agent.replay import tape
+from agent.replay.tape import LiveTape, RecordingError, load_recording, save_recording
 
 
 async def test_a_tape_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ async def test_a_target_that_bulk_callers_cannot_call_is_refused(url: str) -> No
 
 
 async def test_callers_come_back_after_cut_sockets_and_a_killed_server() -> None:
-    text = MEDIA.replace("barge_after_ms: 300", "barge_after_ms: 300, redial_ms: 200").replace("8", "14", 1)
+    text = MEDIA.replace("barge_after_ms: 300", "barge_after_ms: 300, redial_ms: 200").replace(
+        "seconds: 8", "seconds: 14"
+    )
     result = await run(
         text + "events: [{at_s: 1, do: cut_sockets, share: 0.5}, {at_s: 2, do: kill_server}]\n"
     )
