@@ -184,11 +184,11 @@ class Call:
         # Before there is a reply there is nothing to resume: the caller has simply not finished.
         collecting = self.state is State.REPLYING and self.replies.current is None
         action = self._caller(Event.WORDS if collecting else Event.BARGE)
+        decided_ms = self.clock.now_ms()
         self._do(action)
         if action is Action.PAUSE and sounding:
             self.record.counters.barge_ins += 1
-            if onset_ms is not None:
-                self.replies.stopped_in(self.clock.now_ms() - onset_ms)
+            self.replies.stopped(onset_ms, decided_ms)
 
     def words(self) -> None:
         """The caller interrupts, by words."""

@@ -118,6 +118,11 @@ class Ears:
         self._listen_to(line)
         self.recognition.reopen(after=None)
 
+    @property
+    def jitter_ms(self) -> float:
+        """How unevenly the caller's audio arrives. See `AudioClock`."""
+        return self._audio_clock.jitter_ms
+
     # --- the frame path ----------------------------------------------------------------------------
 
     def hear(self, payload: bytes, timestamp_ms: float) -> None:

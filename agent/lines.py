@@ -223,5 +223,11 @@ class CallHost(Protocol):
     async def hang_up(self, platform_call_id: str, cause: str) -> None:
         """The platform says (status callback, webhook) that this call is over. Unknown ids are ignored."""
 
+    def record_client(self, platform_call_id: str, turn: int | None, metrics: Mapping[str, float]) -> None:
+        """The caller's device reports its own figures: see `agent.records.CallObserver.record_client`.
+
+        Unknown ids are ignored.
+        """
+
     def count_bad_request(self, transport: str, kind: str) -> None:
         """Count a webhook or socket refused before there was a call: forged, replayed, malformed."""

@@ -127,7 +127,8 @@ class MediaConversation:
         if self.call.keys.pending:
             # The keypad's own pause ends this turn: a number is not complete because nobody speaks.
             return
-        marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=self.call.clock.now_ms())
+        now_ms = self.call.clock.now_ms()
+        marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=now_ms, jitter_ms=self.ears.jitter_ms)
         turn = CallerTurn(
             marks,
             self.ears.collect,
@@ -156,3 +157,22 @@ class MediaConversation:
     async def close(self) -> None:
         """See `agent.hearing.Hearing`."""
         await self.ears.recognition.close()
+
+    # --- for the invariants ------------------------------------------------------------------------
+
+    @property
+    def call_id(self) -> str:
+        """See `agent.invariants.WatchedCall`."""
+        return self.call.record.call_id
+
+    def silent_ms(self, now_ms: float) -> float | None:
+        """See `agent.invariants.WatchedCall`."""
+        return self.mouth.mute_ms(now_ms) if self.call.state is State.SPEAKING else None
+
+    def nudge(self) -> None:
+        """See `agent.invariants.WatchedCall`."""
+        self.mouth.nudge()
+
+    def give_up_reply(self) -> None:
+        """See `agent.invariants.WatchedCall`."""
+        self.call.stuck()

@@ -225,6 +225,14 @@ class MediaMouth:
             self.pause()
             self._held, self._resumes = True, resumes
 
+    def mute_ms(self, now_ms: float) -> float | None:
+        """See `Playout.mute_ms`."""
+        return self._playout.mute_ms(now_ms)
+
+    def nudge(self) -> None:
+        """See `Playout.nudge`."""
+        self._playout.nudge(self._clock.now_ms())
+
     def marked(self, name: str) -> None:
         """A mark came back from the line."""
         self._playout.ledger.mark_returned(name, self._clock.now_ms())

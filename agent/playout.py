@@ -196,6 +196,22 @@ class Playout:
         if not was_paused:
             self.resume(now_ms)
 
+    def mute_ms(self, now_ms: float) -> float | None:
+        """For how long the far end has had nothing to play although there is something to send or to end.
+
+        None while paused or drained, or while the next audio is still being made: that wait has other bounds.
+        """
+        waits = self._audio.end - self._next >= self._format.frame_bytes
+        if self._paused or self._drained or not (waits or self._finished):
+            return None
+        return max(-self.ledger.far_ms(now_ms), 0.0)
+
+    def nudge(self, now_ms: float) -> None:
+        """Send what is due now, and have the ticker again."""
+        if not self._paused and not self._drained:
+            self._pump(now_ms)
+            self._ticker.add(self.tick)
+
     def close(self) -> None:
         """Leave the ticker for good: what a reply that cannot be stopped still writes is stale."""
         self.generation += 1
@@ -226,6 +242,7 @@ class Playout:
         slack_ms = 0.0 if self._line.lead_ms else RTP_SLACK_MS
         if started and far_ms < -slack_ms and not self._rested:
             self._counters.underruns += 1
+            self._counters.gap_ms -= far_ms
         # A line without lead gets one frame per beat, due up to half a frame early.
         lead_ms = max(self._line.lead_ms, FRAME_MS * 1.5)
         # Under way, wait until a whole message fits, unless the far end would run dry before the next beat.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agent.admission import Admission, TicketOffice
 from agent.call import Call
@@ -91,6 +91,17 @@ class Registry:
         """See `agent.lines.CallHost`."""
         self.bad_requests[transport, kind] += 1
 
+    def record_client(self, platform_call_id: str, turn: int | None, metrics: Mapping[str, float]) -> None:
+        """See `agent.lines.CallHost`."""
+        live = self._live.get(platform_call_id)
+        if live is not None:
+            self._services.observer.record_client(live.call.record, turn, metrics)
+
+    @property
+    def media(self) -> Iterator[MediaConversation]:
+        """Media calls that are on."""
+        return (live for live in self._live.values() if isinstance(live, MediaConversation))
+
     @property
     def live(self) -> Iterator[Call]:
         """Calls that are on."""
@@ -127,6 +138,7 @@ class Registry:
     def _goes_on(self, live: MediaConversation | TextConversation, slot: Slot) -> None:
         """The live call has a slot of its own."""
         slot.release()
+        live.call.record.counters.reconnects += 1
         logger.info("call %s goes on over a new socket", live.call.record.call_id)
 
     def _replaced(self, live: MediaConversation | TextConversation | None) -> None:

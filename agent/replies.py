@@ -84,6 +84,11 @@ class Replies:
     def cancel(self) -> None:
         """Cut the reply short, here and at the far end; what was heard of it is kept."""
         if self._task is not None and not self._task.done():
+            clock = self._services.clock
+            began_ms = clock.now_ms()
+            self._task.add_done_callback(
+                lambda _: self._measured(Stage.SERVER_CANCEL, clock.now_ms() - began_ms)
+            )
             self._task.cancel()
         self._task = None
         self.settle(interrupted=True)
@@ -104,11 +109,23 @@ class Replies:
         self._scope.cancel_timer("heard")
         self._tell_heard(reply, text, done=True)
 
-    def stopped_in(self, stop_ms: float) -> None:
-        """The caller's voice stopped the current reply `stop_ms` after its first voiced sample."""
+    def stopped(self, onset_ms: float | None, decided_ms: float) -> None:
+        """The caller's voice, first heard at `onset_ms` and decided on later, has now stopped the reply.
+
+        Where the platform heard it, nobody knows how long that took: nothing is recorded.
+        """
+        if onset_ms is None:
+            return
+        now_ms = self._services.clock.now_ms()
         if self.current is not None:
-            self.current.record.stages[Stage.BARGE_IN] = stop_ms
-        self._scope.run("observer", lambda: self._services.observer.barge_in(self._record, stop_ms))
+            self.current.record.stages[Stage.BARGE_IN] = now_ms - onset_ms
+        self._scope.run("observer", lambda: self._services.observer.barge_in(self._record, now_ms - onset_ms))
+        self._measured(Stage.INTERRUPTION_DETECTION, decided_ms - onset_ms)
+        self._measured(Stage.PLAYBACK_STOP, now_ms - decided_ms)
+
+    def _measured(self, stage: Stage, value_ms: float) -> None:
+        record = self._record
+        self._scope.run("observer", lambda: self._services.observer.record_stage(record, stage, value_ms))
 
     def cut_afterwards(self, text: str) -> None:
         """The last reply, taken for heard to its end, was cut where `text` ends."""

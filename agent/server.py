@@ -19,6 +19,7 @@ from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.errors import ConfigError
 from agent.instruments import Instruments
+from agent.invariants import Invariants
 from agent.metrics import LatencyBook, Metrics
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext, load
 from agent.problems import problems
@@ -57,7 +58,8 @@ class Server:
         self._instruments = Instruments(book, self.clock, settings.environ)
         self._services = self._make_services(self._instruments.observer)
         self.calls = self._instruments.registry(self._services, admission, self._tickets)
-        self._stalls = StallWatch(self.clock)
+        self._invariants = Invariants(self.clock, lambda: self.calls.media)
+        self._stalls = StallWatch(self.clock, lambda: self._invariants.violations)
         metrics = Metrics(
             book, self.calls, self.lag, self.ticker, watch=self._stalls, failures=self._failures(),
             certificate=settings.tls_certificate,
@@ -103,6 +105,7 @@ class Server:
         """Open both ports. Raises `ConfigError` when one cannot be had."""
         self.lag.start()
         self._stalls.start()
+        self._invariants.start()
         self._instruments.start()
         app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
         routes = [route for transport in self._transports for route in transport.routes()]
@@ -129,6 +132,7 @@ class Server:
         self.ticker.close()
         self.lag.stop()
         self._stalls.stop()
+        self._invariants.stop()
         await self._instruments.close()
 
     def _make_services(self, observer: CallObserver) -> CallServices:

@@ -3,9 +3,15 @@
 import asyncio
 import gc
 import inspect
+import os
 from collections.abc import AsyncIterator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Servers that tests start keep nothing in the home directory of whoever runs them."""
+    os.environ["PARLEY_STORE"] = "off"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _CAUSES = frozenset(
     (
+        "silence",
         "caller_hung_up", "agent_hung_up", "transferred", "line_lost", "session_ended", "time_limit",
         "drained", "replaced", "internal_error", "browser_gone", "completed", "busy", "failed", "no-answer",
         "canceled",

@@ -15,6 +15,7 @@ import orjson
 
 from agent.agentfile import AgentFile, caller_phrases
 from agent.call import Call
+from agent.events import CallEvent
 from agent.media import MediaConversation
 from agent.records import CallObserver, CallRecord
 from agent.replay.lines import TapedMediaLine, TapedTextLine
@@ -126,20 +127,23 @@ class _Player:
         self.strays = 0
 
     async def run(self) -> None:
-        """All entries, then the end of the call."""
-        for entry in self._recording.entries:
-            if not entry.joined:
-                await self._until(entry.at_ms)
-            self._clock.entry(entry.readings)
-            self._deliver(entry)
-            if entry.kind in _FETCHED:
-                # Live, whoever had waited for it went on at once; here it takes the loop's next iteration.
-                await asyncio.sleep(0)
-        await asyncio.sleep(_SETTLED_S)
-        if self.call is not None and not self.call.done.done():
-            self.strays += self._recording.complete
-            await self.call.end("recording over")
-        await asyncio.gather(*self._tasks)
+        """All entries, then the end of the call; that comes in any case."""
+        try:
+            for entry in self._recording.entries:
+                if not entry.joined:
+                    await self._until(entry.at_ms)
+                self._clock.entry(entry.readings)
+                self._deliver(entry)
+                if entry.kind in _FETCHED:
+                    # Live, whoever had waited went on at once; here it takes an iteration of the loop.
+                    await asyncio.sleep(0)
+            await asyncio.sleep(_SETTLED_S)
+            if self.call is not None and not self.call.done.done():
+                self.strays += self._recording.complete
+        finally:
+            if self.call is not None:
+                await self.call.end("recording over")
+            await asyncio.gather(*self._tasks)
 
     async def _until(self, at_ms: float) -> None:
         """Let everything that is ready run, and the time come."""
@@ -210,8 +214,10 @@ class _Player:
         self._info = fields["info"]
         line: Any = self._line(fields)
         services = self._services()
+        # Who shows a call to its caller is told by timers of the call: they are to be the same ones.
+        listener = _unseen if fields.get("shown") else None
         if fields["line"] == "media":
-            self._conversation = MediaConversation(line, services, _nothing, None)
+            self._conversation = MediaConversation(line, services, _nothing, listener)
         else:
             self._conversation = TextConversation(line, services, _nothing, greeted=fields["greeted"])
         self.call = self._conversation.call
@@ -264,6 +270,10 @@ async def _go_on(work: Coroutine[Any, Any, None], awaited: Any) -> None:
         yield from work.__await__()
 
     await rest()
+
+
+def _unseen(_: CallEvent) -> None:
+    """Nobody is shown a replay."""
 
 
 def _nothing(_: Call) -> None:

@@ -110,7 +110,10 @@ class RecordingRegistry(Registry):
         if self.is_live(platform_id) or not self._recorder.wanted():
             return super().answer_media(line, slot, events)
         taping = self._begin(platform_id)
-        taping.tape.stimulus("begin", line="media", info=write_info(line.info), **_describe_media(line))
+        taping.tape.stimulus(
+            "begin", line="media", info=write_info(line.info), shown=events is not None,
+            **_describe_media(line),
+        )  # fmt: skip
         plain, self._services = self._services, _tapped(self._services, taping.tape)
         try:
             call = super().answer_media(TapedMediaLine(line, taping.tape, taping.numbers), slot, events)

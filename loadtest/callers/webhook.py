@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urljoin
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
+from twilio.request_validator import RequestValidator
 
 from agent.clock import Clock
 from agent.errors import ConfigError, WireError

@@ -21,8 +21,8 @@ MAX_GRAMMARS = 16
 # sentences. Phone look-ahead prunes too early for the same reason.
 _BEAMS = {"beam": 1e-60, "wbeam": 1e-40, "pbeam": 1e-60}
 _NOISE = 0.05
-"""Likelihood of noise between words (`fillprob`). With the stock 1e-8 every cough is a word; with this none of
-six synthetic ones, and as much speech is understood."""
+"""Likelihood of noise between words (`fillprob`). With the stock 1e-8 every cough is a word; with this none
+of six synthetic ones, and as much speech is understood."""
 _MEAN = {
     8_000: "54.39,1.61,-9.94,17.27,-6.95,-4.85,-1.39,-18.14,-3.80,-4.96,1.14,2.83,-10.72",
     16_000: "55.71,-3.10,-4.38,13.92,-6.67,-2.48,-4.94,-15.46,-4.72,-6.59,5.15,-1.73,-7.16",

@@ -43,6 +43,7 @@ def test_a_question_is_answered_and_each_part_of_the_wait_is_known_exactly() -> 
             Part.TTS_FIRST_AUDIO: pytest.approx(80.0),
             Part.RESPONSE: pytest.approx(830.0),
             Part.ADDED: pytest.approx(0.0, abs=0.001),
+            Part.ARRIVAL_JITTER: pytest.approx(0.0, abs=0.001),
         }
         assert phone.now_ms - began_ms == pytest.approx((voiced[-1] + 1) * 20 + 830.0, abs=20.0)
         assert turn.providers == {"stt": "scripted", "llm": "scripted", "tts": "scripted"}

@@ -144,6 +144,7 @@ def test_adding_twice_is_adding_once_and_removing_a_stranger_does_nothing() -> N
 def test_a_member_that_another_has_removed_is_not_called_any_more() -> None:
     async def play() -> None:
         ticker, beats = Ticker(virtual_clock()), list[float]()
+
         def first(now_ms: float) -> None:
             ticker.remove(beats.append)
 

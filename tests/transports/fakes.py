@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +125,7 @@ class FakeHost:
         self.live: dict[str, FakeCall] = {}
         self.over: list[tuple[str, str]] = []
         self.bad: Counter[tuple[str, str]] = Counter()
+        self.client_reports: list[tuple[str, int | None, dict[str, float]]] = []
         self.full = False
         self.fails = False
         self.slots: list[Any] = []
@@ -168,6 +169,9 @@ class FakeHost:
         call = self.live.pop(platform_call_id, None)
         if call is not None:
             call.line.close()
+
+    def record_client(self, platform_call_id: str, turn: int | None, metrics: Mapping[str, float]) -> None:
+        self.client_reports.append((platform_call_id, turn, dict(metrics)))
 
     def count_bad_request(self, transport: str, kind: str) -> None:
         self.bad[transport, kind] += 1

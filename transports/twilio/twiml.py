@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]  # ships no types
+from twilio.twiml.voice_response import VoiceResponse
 
 from agent.agentfile.schema import AgentFile, EndCallTool, TransferCallTool
 from agent.errors import LineError

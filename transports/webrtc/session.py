@@ -339,6 +339,8 @@ class Session:
             self._channel.send(write_pong(message, self._clock.now_ms()))
         elif isinstance(message, ClientMetrics):
             self.network.client = message.metrics
+            host = self._parts.host
+            host.record_client(self.info.platform_call_id, message.turn, message.metrics)
         elif call is None:
             return
         elif isinstance(message, Typed):

@@ -14,6 +14,7 @@ from agent.audio.formats import PCMU_8K, AudioFormat
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock
 from agent.errors import ProviderUnavailable
+from agent.events import CallListener
 from agent.providers import (
     ChatRequest,
     ListenRequest,
@@ -160,9 +161,9 @@ class Scene:
         self.stream_ms = 0.0
         self.due_ms = clock.now_ms()
 
-    def media(self, call_id: str = "CA1") -> EchoingLine:
+    def media(self, call_id: str = "CA1", events: CallListener | None = None) -> EchoingLine:
         line = EchoingLine(call_id, self.clock)
-        line.call = self.calls.answer_media(line, self.calls.reserve())
+        line.call = self.calls.answer_media(line, self.calls.reserve(), events)
         return line
 
     async def hear(self, line: EchoingLine, pcm: bytes) -> None:

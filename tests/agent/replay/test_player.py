@@ -138,6 +138,46 @@ async def test_failing_providers_fail_again(tmp_path: Path) -> None:
     assert played.record.counters.provider_failures > 0
 
 
+async def shown(stage: Scene) -> None:
+    """A call whose caller watches it on a web page."""
+    stage.provider.heard = ["what are your opening hours"]
+    stage.provider.answers = [list(ANSWER)]
+    told: list[object] = []
+    line = stage.media(events=told.append)
+    await stage.hear(line, speech.speech("what are your opening hours", 8000))
+    await stage.quiet(line, 4_000)
+    await line.call.hung_up("caller_hung_up")
+    assert told
+
+
+async def replaced(stage: Scene) -> None:
+    """The socket is lost in the middle of the greeting, and comes back."""
+    line = stage.media()
+    await stage.quiet(line, 600)
+    await line.call.lost()
+    await stage.clock.sleep(900)
+    again = stage.media()
+    assert again.call is line.call
+    await stage.quiet(again, 3_000)
+
+
+async def drained(stage: Scene) -> None:
+    """The server ends the call by itself."""
+    line = stage.media()
+    await stage.quiet(line, 400)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "cause"), [(shown, "caller_hung_up"), (replaced, "drained"), (drained, "drained")]
+)
+async def test_other_ways_of_a_call(tmp_path: Path, scenario: Scenario, cause: str) -> None:
+    recording = await in_thread(lambda: virtually(tmp_path, scenario))
+    played = await in_thread(lambda: play_virtually(recording))
+    assert (played.first_difference, played.strays) == (None, 0)
+    assert played.record.cause == cause
+    assert any(decision["do"] == "send" for decision in played.decisions)
+
+
 async def text(stage: Scene) -> None:
     """A relay call: prompts in, text out, an interruption."""
     stage.provider.answers = [list(ANSWER)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
+from twilio.request_validator import RequestValidator
 
 from agent.agentfile.schema import AgentFile
 from agent.clock import LoopClock

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 from multidict import MultiDict
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
+from twilio.request_validator import RequestValidator
 
 from transports.twilio.signature import Signatures
 

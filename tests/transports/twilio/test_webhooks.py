@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import aiohttp
 import pytest
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # ships no types
+from twilio.request_validator import RequestValidator
 
 from tests.transports.fakes import FakeHost, eventually
 from tests.transports.twilio.fakes import (
