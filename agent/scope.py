@@ -30,9 +30,13 @@ class CallScope:
         """Call `work` now; an exception is a fault of this call, not of whoever called."""
         try:
             work()
-        except Exception:  # one call's fault must not reach the others, or a provider's reader
-            logger.exception("call %s: %s failed", self._call_id, name)
-            self._on_fault()
+        except Exception as error:  # noqa: BLE001  # one call's fault must not reach others, or a provider
+            self.fault(name, error)
+
+    def fault(self, name: str, error: Exception) -> None:
+        """Log what went wrong, and tell the call."""
+        logger.error("call %s: %s failed", self._call_id, name, exc_info=error)
+        self._on_fault()
 
     def after(self, name: str, delay_ms: float, callback: Callable[[], object]) -> None:
         """Call back later. One timer per name; a new one replaces the old. None once the scope is closed."""
@@ -93,7 +97,10 @@ class CallBeat:
         if guarded is None:
 
             def guarded(now_ms: float) -> None:
-                self._scope.run("playout", lambda: tick(now_ms))
+                try:
+                    tick(now_ms)
+                except Exception as error:  # noqa: BLE001  # as `CallScope.run`, without its calls per frame
+                    self._scope.fault("playout", error)
 
             self._guarded[tick] = guarded
         self._ticker.add(guarded)

@@ -152,8 +152,9 @@ class EchoGuard:
 
     def heard(self, pcm_frame: bytes, at_ms: float) -> None:
         """20 ms from the caller; `at_ms` is when its last sample came in."""
-        self._heard.append((at_ms, pcm_frame))
-        self._forget(at_ms - KEPT_MS)
+        if self._played:
+            self._heard.append((at_ms, pcm_frame))
+            self._forget(at_ms - KEPT_MS)
 
     def is_echo(self, now_ms: float) -> bool | None:
         """True: what is heard now is our own voice. False: it is not. None: ask again with the next frame.

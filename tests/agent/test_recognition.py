@@ -101,6 +101,14 @@ class Recogniser:
         return stream
 
 
+@pytest.fixture(autouse=True)
+def frame_by_frame(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are fed as they come, so that what was fed can be compared frame by frame."""
+    if "in_pieces" not in request.node.name:
+        monkeypatch.setattr("agent.recognition.SPEECH_MS", 20.0)
+        monkeypatch.setattr("agent.recognition.PAUSE_MS", 20.0)
+
+
 class Scene:
     """A call's recognition with two recognisers, and a caller who can be made to speak."""
 
@@ -583,5 +591,42 @@ def test_nothing_is_fed_twice_to_a_stream() -> None:
         scene.recognition.listen(("en-US",), ())
         await scene.hear(3_000)
         assert scene.one.stream.frames == list(range(150))
+
+    scenario(play)
+
+
+# --- pieces --------------------------------------------------------------------------------------------
+
+
+def heard_by(stream: Stream) -> list[int]:
+    """Numbers of the frames in all pieces fed: 160 bytes of PCMU each."""
+    return list(b"".join(stream.fed)[::160])
+
+
+def test_audio_is_fed_in_pieces_and_the_last_word_is_asked_of_all_of_it() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        stream = scene.one.stream
+        await scene.hear(180, speaking=False)
+        assert heard_by(stream) == list(range(5)), "100 ms while nobody speaks"
+        await scene.hear(20)
+        assert heard_by(stream) == list(range(10)), "the first voiced frame takes along what was left"
+        await scene.hear(100)
+        assert heard_by(stream) == list(range(13)), "60 ms while the caller speaks"
+        scene.recognition.ask(lambda: None)
+        assert heard_by(stream) == list(range(15)), "a turn's end waits for nothing"
+
+    scenario(play)
+
+
+def test_what_was_held_in_pieces_goes_to_the_next_recogniser_once() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        await scene.hear(100)
+        assert heard_by(scene.one.stream) == [0, 1, 2, 3]
+        scene.one.stream.fail()
+        await scene.hear(100)
+        scene.recognition.ask(lambda: None)
+        assert heard_by(scene.two.stream) == list(range(10))
 
     scenario(play)
