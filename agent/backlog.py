@@ -22,11 +22,15 @@ class Backlog:
 
     def append(self, payload: bytes, keep_ms: float) -> None:
         """Add `payload` and forget what is older than `keep_ms`: whole payloads only."""
-        self._payloads.append(payload)
-        self._bytes += len(payload)
+        payloads = self._payloads
+        payloads.append(payload)
+        kept = self._bytes + len(payload)
         limit = keep_ms * self._bytes_per_ms
-        while self._bytes - len(self._payloads[0]) >= limit > 0:
-            self._bytes -= len(self._payloads.popleft())
+        if kept > limit > 0:
+            while (rest := kept - len(payloads[0])) >= limit:
+                payloads.popleft()
+                kept = rest
+        self._bytes = kept
 
     def last(self, ms: float) -> list[bytes]:
         """The payloads that hold the last `ms`, oldest first: whole ones, so a little more at the front."""

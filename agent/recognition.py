@@ -23,12 +23,12 @@ from agent.transcripts import TurnText
 
 logger = logging.getLogger(__name__)
 
-PAUSE_MS = 100.0
+PAUSE_MS = 200.0
 """While nobody speaks, audio goes to recognition in pieces of this length: each is a socket write, and nobody
 waits for them. The first voiced frame takes what is left along."""
-SPEECH_MS = 60.0
+SPEECH_MS = 100.0
 """The same while he speaks. At the end of the turn what is left goes out at once, so only partial transcripts
-are this much later, by 20 ms on average; services ask for 20 to 250 ms."""
+are later, by 50 ms on average; services ask for pieces of 20 to 250 ms."""
 UTTERANCE_MS = 8_000.0
 """Caller's audio kept while he speaks: longer than recognisers let a segment grow without a final."""
 PREROLL_MS = 1_000.0
@@ -113,10 +113,12 @@ class Recognition:
         self._stream: _Stream | None = None
         self._opened_ms = 0.0
         self._to_stt: Converter | None = None
+        self._takes_pcm = False
         self._opening: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._asked: deque[_Ask] = deque()
         self._held: list[bytes] = []
+        self._held_pcm: list[bytes] = []
         self._held_bytes = 0
         self._partial = ""  # words that only the present stream stands for
         self._aside = ""  # partial words of a stream that is gone, until a replay gives them again
@@ -130,28 +132,36 @@ class Recognition:
 
     def feed(self, payload: bytes, pcm: bytes, speaking: bool) -> None:
         """Audio from the caller as it came, and decoded. `speaking`: he may be in the middle of a turn."""
-        opened = self._opened
-        self._backlog.append(payload, UTTERANCE_MS if speaking or opened is None else PREROLL_MS)
+        self._held.append(payload)
+        if self._takes_pcm:
+            self._held_pcm.append(pcm)
+        self._held_bytes += len(payload)
         began = speaking and not self._speaking
+        self._speaking = speaking
+        if began or self._held_bytes >= (self._speech_bytes if speaking else self._pause_bytes):
+            self._release()
         if began:
             # What was heard before the pre-roll is no part of this utterance.
             self._safe_ms = max(self._safe_ms, self._clock.now_ms() - self._backlog.ms)
-        self._speaking = speaking
-        if opened is None:
-            return
-        audio = pcm if self._to_stt is None and opened.audio.is_linear else payload
-        self._held.append(audio)
-        self._held_bytes += len(payload)
-        if began or self._held_bytes >= (self._speech_bytes if speaking else self._pause_bytes):
-            self._release(opened)
 
-    def _release(self, opened: OpenedSTT) -> None:
-        """Feed what was held back."""
+    def _release(self) -> None:
+        """Keep what was held back, and feed it."""
+        if not self._held:
+            return
+        opened = self._opened
         audio = b"".join(self._held)
-        self._held.clear()
-        self._held_bytes = 0
-        if audio:
+        keep_ms = UTTERANCE_MS if self._speaking or opened is None else PREROLL_MS
+        self._backlog.append(audio, keep_ms)
+        if self._takes_pcm:
+            audio = b"".join(self._held_pcm)
+        self._forget_held()
+        if opened is not None:
             opened.stream.feed(audio if self._to_stt is None else self._to_stt.convert(audio))
+
+    def _forget_held(self) -> None:
+        self._held.clear()
+        self._held_pcm.clear()
+        self._held_bytes = 0
 
     # --- words -------------------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class Recognition:
         if self._opened is not None:
             self._asked.append(_Ask(answer))
             self._finalized_ms = self._clock.now_ms()
-            self._release(self._opened)
+            self._release()
             self._opened.stream.finalize()
 
     async def collect(self) -> str:
@@ -219,7 +229,7 @@ class Recognition:
         ask = _Ask(answered)
         self._asked.append(ask)
         self._finalized_ms = self._clock.now_ms()
-        self._release(opened)
+        self._release()
         opened.stream.finalize()
         try:
             return await flushed
@@ -256,6 +266,7 @@ class Recognition:
         self._pause_bytes = audio.bytes_per_ms * PAUSE_MS
         self._speech_bytes = audio.bytes_per_ms * SPEECH_MS
         self._backlog = Backlog(audio)
+        self._forget_held()
 
     def listen(self, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
         """Open recognition, or reopen it in another language. What is said meanwhile is kept."""
@@ -300,8 +311,10 @@ class Recognition:
             self._counters.provider_failures += 1
             self._try_later()
             return
+        self._release()  # into the backlog, to be replayed
         same = opened.audio in (self._format, linear(self._format.rate_hz))
         self._to_stt = None if same else make_converter(self._format, opened.audio)
+        self._takes_pcm = same and opened.audio.is_linear
         self.provider = opened.provider
         self._opened_ms = self._clock.now_ms()
         self._stream, self._opened = stream, opened
@@ -325,9 +338,7 @@ class Recognition:
         """Put the present stream aside, with the words that only it stands for."""
         opened, stream = self._opened, self._stream
         self._opened = self._stream = None
-        # Not lost: a replay takes it from the backlog.
-        self._held.clear()
-        self._held_bytes = 0
+        self._release()  # into the backlog, for a replay
         if stream is not None:
             stream.live = False
         if self._partial:

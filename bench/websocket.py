@@ -11,17 +11,24 @@ import argparse
 import asyncio
 import sys
 import time
+from binascii import a2b_base64, b2a_base64
 
 import aiohttp
+import orjson
 import uvloop
+import webrtcvad
 from aiohttp import WSMsgType, web
 
+from agent.audio.codec import make_decoder, make_encoder
+from agent.audio.formats import PCMU_8K
 from agent.clock import LoopClock
 from transports.websocket import MediaWebSocket
 
 MESSAGE = b'{"event":"media","payload":"' + b"A" * 216 + b'"}'
 """160 bytes of audio in base64 with some JSON around it."""
 PERIOD_S = 0.02
+SLOTS = 20
+"""Calls do not all send in the same instant: that would let a server read them in one go."""
 
 
 async def stock(request: web.Request) -> web.StreamResponse:
@@ -31,6 +38,21 @@ async def stock(request: web.Request) -> web.StreamResponse:
     async for message in socket:
         if message.type is WSMsgType.TEXT:
             await socket.send_frame(message.data, WSMsgType.TEXT)
+    return socket
+
+
+async def media(request: web.Request) -> web.StreamResponse:
+    """The same with the least that an agent does to a frame: JSON, base64, G.711, voice activity and back."""
+    socket = web.WebSocketResponse(compress=False, decode_text=False)
+    await socket.prepare(request)
+    vad = webrtcvad.Vad(2)
+    encoder, decoder = make_encoder(PCMU_8K), make_decoder(PCMU_8K)
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            pcm = decoder.decode(a2b_base64(orjson.loads(message.data)["payload"])[:160])
+            vad.is_speech(pcm, 8000)
+            answer = b'{"event":"media","payload":"' + b2a_base64(encoder.encode(pcm), newline=False) + b'"}'
+            await socket.send_frame(answer, WSMsgType.TEXT)
     return socket
 
 
@@ -54,15 +76,16 @@ async def calls(url: str, sockets: int, seconds: float) -> None:
         async for _ in socket:
             pass
 
-    async with aiohttp.ClientSession() as client:
+    # Unlimited: by default the hundred-and-first connection waits for ever.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
         lines = [await client.ws_connect(url, compress=0) for _ in range(sockets)]
         reading = [asyncio.create_task(read(line)) for line in lines]
         loop = asyncio.get_running_loop()
         due_s = loop.time()
-        for _ in range(int(seconds / PERIOD_S)):
-            for line in lines:
+        for slot in range(int(seconds / PERIOD_S) * SLOTS):
+            for line in lines[slot % SLOTS :: SLOTS]:
                 await line.send_frame(MESSAGE, WSMsgType.TEXT)
-            due_s += PERIOD_S
+            due_s += PERIOD_S / SLOTS
             await asyncio.sleep(due_s - loop.time())
         for line in lines:
             await line.close()
@@ -85,14 +108,15 @@ async def cost_us(path: str, port: int, sockets: int, seconds: float) -> float:
 async def compare(sockets: int, seconds: float) -> None:
     """Print one line for each."""
     app = web.Application()
-    app.add_routes([web.get("/stock", stock), web.get("/direct", direct)])
+    app.add_routes([web.get("/stock", stock), web.get("/direct", direct), web.get("/media", media)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
-    for path in ("/stock", "/direct"):
+    for path in ("/stock", "/direct", "/media"):
         best_us = min([await cost_us(path, port, sockets, seconds) for _ in range(2)])
-        print(f"{path[1:]:<8} {best_us:6.1f} us per message in and out")
+        call_ms = best_us / 1000 / PERIOD_S
+        print(f"{path[1:]:<8} {best_us:6.1f} us per message in and out, {call_ms:.2f} ms per call and second")
     await runner.cleanup()
 
 

@@ -28,10 +28,12 @@ import math
 from collections import deque
 from enum import StrEnum
 
-import webrtcvad
+import _webrtcvad
 
 from agent.audio.formats import FRAME_MS
 from agent.audio.g711 import rms as root_mean_square
+
+_process = _webrtcvad.process
 
 RATES_HZ = (8000, 16000, 32000, 48000)
 """Sample rates that webrtcvad takes."""
@@ -90,7 +92,7 @@ class VoiceDetector:
 
     __slots__ = (
         "_bucket_high", "_bucket_left", "_bucket_low", "_first_left", "_floor", "_frame_bytes",
-        "_is_speech", "_last_high", "_last_low", "_lows", "_peak", "_rate_hz", "_rms", "_smooth",
+        "_frame_samples", "_last_high", "_last_low", "_lows", "_peak", "_rate_hz", "_rms", "_smooth", "_vad",
     )  # fmt: skip
 
     def __init__(self, rate_hz: int, aggressiveness: int = 2) -> None:
@@ -98,8 +100,12 @@ class VoiceDetector:
             raise ValueError(f"rate_hz is {rate_hz}: use one of {RATES_HZ}, or resample")
         if not 0 <= aggressiveness <= 3:
             raise ValueError(f"aggressiveness is {aggressiveness}: use 0 to 3")
-        self._is_speech = webrtcvad.Vad(aggressiveness).is_speech
+        # The C function itself: the package's `Vad` checks again what `is_voiced` has checked.
+        self._vad = _webrtcvad.create()
+        _webrtcvad.init(self._vad)
+        _webrtcvad.set_mode(self._vad, aggressiveness)
         self._rate_hz = rate_hz
+        self._frame_samples = rate_hz * FRAME_MS // 1000
         self._frame_bytes = rate_hz * FRAME_MS // 1000 * 2
         self._rms = 0
         self._smooth = 0.0
@@ -142,7 +148,7 @@ class VoiceDetector:
             self._next_bucket()
         self._peak = peak = self._peak * _PEAK_DECAY
         # Asked on every frame, also soft ones: it learns what the line sounds like.
-        likely = self._is_speech(frame, self._rate_hz)
+        likely = _process(self._vad, self._rate_hz, frame, self._frame_samples)
         if self._first_left:
             self._first_left -= 1
             likely = likely and rms >= _FIRST_SPEECH_RMS
