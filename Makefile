@@ -33,8 +33,8 @@ debian: ## what the tests need besides Python
 	  else echo "install these Debian packages first:$$missing" >&2; exit 1; fi; fi
 
 test: install debian ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n auto -m "not e2e"
-	$(BIN)/python -m pytest -n 2 -m e2e
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not e2e"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m e2e
 
 check: install ## format, lint, types, layers
 	$(BIN)/ruff check .

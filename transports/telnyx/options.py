@@ -16,17 +16,14 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, Encoding, linear
 from agent.errors import ConfigError
 from agent.settings import Network, Settings
-
-T = TypeVar("T")
+from agent.variables import Variables, one_of
 
 _PREFIX = "PARLEY_TELNYX_"
 _KEY_BYTES = 32
@@ -62,10 +59,10 @@ class TelnyxOptions:
     @classmethod
     def from_settings(cls, settings: Settings) -> "TelnyxOptions":
         """Read and check. Raises `ConfigError` naming the variable and what is allowed."""
-        values = _Values(settings.environ)
-        encoding = values.read("CODEC", lambda text: Encoding(_one_of(*Encoding)(text.upper())))
+        values = Variables(settings.environ, _PREFIX)
+        encoding = values.read("CODEC", lambda text: Encoding(one_of(*Encoding)(text.upper())))
         rate_hz = values.read("SAMPLE_RATE", _rate)
-        order = values.read("L16_BYTE_ORDER", _one_of(*ByteOrderChoice))
+        order = values.read("L16_BYTE_ORDER", one_of(*ByteOrderChoice))
         options = cls(
             public_keys=_public_keys(settings.secret("TELNYX_PUBLIC_KEY") or ""),
             api_key=settings.secret("TELNYX_API_KEY"),
@@ -79,44 +76,6 @@ class TelnyxOptions:
         if options.texml_networks and options.texml_secret is None:
             raise ConfigError(f"{_PREFIX}TEXML_NETWORKS: means nothing without {_PREFIX}TEXML_SECRET")
         return options
-
-
-class _Values:
-    """The `PARLEY_TELNYX_…` variables; remembers which names exist."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._known: set[str] = set()
-
-    def read(self, name: str, reader: Callable[[str], T]) -> T | None:
-        variable = _PREFIX + name
-        self._known.add(variable)
-        text = self._environ.get(variable, "").strip()
-        if not text:
-            return None
-        try:
-            return reader(text)
-        except ValueError as error:
-            raise ConfigError(f"{variable}: {error}") from None
-
-    def check_names(self) -> None:
-        unknown = sorted(
-            name for name in self._environ if name.startswith(_PREFIX) and name not in self._known
-        )
-        if unknown:
-            raise ConfigError(
-                f"no such setting: {', '.join(unknown)}; there are {', '.join(sorted(self._known))}"
-            )
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        for value in allowed:
-            if text.casefold() == value.casefold():
-                return str(value)
-        raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
-
-    return read
 
 
 def _rate(text: str) -> int:

@@ -21,16 +21,13 @@
 A number's webhook address may name the other mode: `/twilio/voice?mode=media`. Ranges: protocol sheet 4.2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
 from urllib.parse import urlsplit
 
-from agent.errors import ConfigError
 from agent.settings import Settings
-
-T = TypeVar("T")
+from agent.variables import Variables, one_of
 
 _PREFIX = "PARLEY_TWILIO_"
 _EVENTS = ("speaker-events", "tokens-played")
@@ -75,22 +72,22 @@ class TwilioOptions:
     @classmethod
     def from_settings(cls, settings: Settings) -> "TwilioOptions":
         """Read and check. Raises `ConfigError` naming the variable and what is allowed."""
-        values = _Values(settings.environ)
+        values = Variables(settings.environ, _PREFIX)
         events = values.read("EVENTS", _events)
         relay = RelayOptions(
-            tts_provider=values.read("TTS_PROVIDER", _one_of("Google", "Amazon", "ElevenLabs")),
+            tts_provider=values.read("TTS_PROVIDER", one_of("Google", "Amazon", "ElevenLabs")),
             voices=values.read("VOICES", _voices) or {},
-            transcription_provider=values.read("TRANSCRIPTION_PROVIDER", _one_of("Deepgram", "Google")),
+            transcription_provider=values.read("TRANSCRIPTION_PROVIDER", one_of("Deepgram", "Google")),
             speech_model=values.read("SPEECH_MODEL", str),
-            interrupt_sensitivity=values.read("INTERRUPT_SENSITIVITY", _one_of("low", "medium", "high")),
-            ignore_backchannel=values.read("IGNORE_BACKCHANNEL", _one_of("true", "false")),
+            interrupt_sensitivity=values.read("INTERRUPT_SENSITIVITY", one_of("low", "medium", "high")),
+            ignore_backchannel=values.read("IGNORE_BACKCHANNEL", one_of("true", "false")),
             speech_timeout=values.read("SPEECH_TIMEOUT", _speech_timeout),
             eot_threshold=values.read("EOT_THRESHOLD", _eot_threshold),
             events=" ".join(_EVENTS) if events is None else events or None,
-            partial_prompts=values.read("PARTIAL_PROMPTS", _one_of("true", "false")) != "false",
+            partial_prompts=values.read("PARTIAL_PROMPTS", one_of("true", "false")) != "false",
         )
         options = cls(
-            mode=Mode(values.read("MODE", _one_of(*Mode)) or Mode.RELAY),
+            mode=Mode(values.read("MODE", one_of(*Mode)) or Mode.RELAY),
             account_sid=settings.secret("TWILIO_ACCOUNT_SID"),
             auth_tokens=_list(settings.secret("TWILIO_AUTH_TOKEN") or ""),
             shared_keys=values.read("SHARED_KEYS", _pairs) or {},
@@ -99,44 +96,6 @@ class TwilioOptions:
         )
         values.check_names()
         return options
-
-
-class _Values:
-    """The `PARLEY_TWILIO_…` variables; remembers which names exist."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._known: set[str] = set()
-
-    def read(self, name: str, reader: Callable[[str], T]) -> T | None:
-        variable = _PREFIX + name
-        self._known.add(variable)
-        text = self._environ.get(variable, "").strip()
-        if not text:
-            return None
-        try:
-            return reader(text)
-        except ValueError as error:
-            raise ConfigError(f"{variable}: {error}") from None
-
-    def check_names(self) -> None:
-        unknown = sorted(
-            name for name in self._environ if name.startswith(_PREFIX) and name not in self._known
-        )
-        if unknown:
-            raise ConfigError(
-                f"no such setting: {', '.join(unknown)}; there are {', '.join(sorted(self._known))}"
-            )
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        for value in allowed:
-            if text.casefold() == value.casefold():
-                return str(value)
-        raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
-
-    return read
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -22,18 +22,16 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from agent.errors import ConfigError
 from agent.settings import Settings
+from agent.variables import Variables
 from transports.webrtc.codecs import CodecName
 from transports.webrtc.reach import IceOptions
 from transports.webrtc.turn import IceServers
-
-T = TypeVar("T")
 
 _PREFIX = "PARLEY_WEBRTC_"
 _STUN_TURN_URI = re.compile(
@@ -65,7 +63,7 @@ class WebRtcOptions:
     @classmethod
     def from_settings(cls, settings: Settings) -> "WebRtcOptions":
         """Read and check. Raises `ConfigError` naming the variable and what is allowed."""
-        values = _Values(settings.environ)
+        values = Variables(settings.environ, _PREFIX)
         servers = values.read("ICE_SERVERS", _ice_urls) or ()
         options = cls(
             secret=values.read("SECRET", _secret),
@@ -97,34 +95,6 @@ class WebRtcOptions:
                 f"static-auth-secret), or {_PREFIX}TURN_USER and {_PREFIX}TURN_PASSWORD"
             )
         return options
-
-
-class _Values:
-    """The `PARLEY_WEBRTC_…` variables; remembers which names exist."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self._known: set[str] = set()
-
-    def read(self, name: str, reader: Callable[[str], T]) -> T | None:
-        variable = _PREFIX + name
-        self._known.add(variable)
-        text = self._environ.get(variable, "").strip()
-        if not text:
-            return None
-        try:
-            return reader(text)
-        except ValueError as error:
-            raise ConfigError(f"{variable}: {error}") from None
-
-    def check_names(self) -> None:
-        unknown = sorted(
-            name for name in self._environ if name.startswith(_PREFIX) and name not in self._known
-        )
-        if unknown:
-            raise ConfigError(
-                f"no such setting: {', '.join(unknown)}; there are {', '.join(sorted(self._known))}"
-            )
 
 
 def _given(value: int | None, default: int) -> int:
