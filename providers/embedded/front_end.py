@@ -9,8 +9,9 @@ mu-law, words all right:
 * Level. Dither is a fixed part of the speech's level, so a quiet line is brought up first: at a tenth of the
   level 118 right without, 134 with.
 * `telephone.mllr`, a linear transform of the model's means to what a telephone leaves of a sound: the
-  least-squares fit between the cepstra of 120 sentences in eight espeak-ng voices at 16 kHz and the same through
-  8 kHz mu-law, each less its mean, one 13 by 13 matrix for the static and both delta streams: from 112 to 123.
+  least-squares fit between the cepstra of 120 sentences in eight espeak-ng voices at 16 kHz and the same
+  through 8 kHz mu-law, each less its mean, one 13 by 13 matrix for the static and both delta streams: from
+  112 to 123.
 """
 
 from pathlib import Path
