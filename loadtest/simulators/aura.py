@@ -7,9 +7,8 @@ Sheet: `protocols/providers/deepgram.md`, 1 and 4.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -30,8 +29,9 @@ from loadtest.simulators.aura_wire import (
     read_query,
     warning,
 )
-from loadtest.simulators.faults import Fault, Faults, control_routes
+from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
+from loadtest.simulators.served import Simulator
 from loadtest.simulators.tones import Tones
 
 TIMINGS: Mapping[str, Profile] = {
@@ -74,7 +74,7 @@ class Counts:
     """Close codes and reasons given to sockets that broke the rules."""
 
 
-class AuraSimulator:
+class AuraSimulator(Simulator):
     """`async with` it: listens on entry, on `host` and `port` (0: a free one).
 
     `timings` and `faults` can be changed while it runs, also over `PUT /profile` and `PUT /faults`. A socket
@@ -90,46 +90,18 @@ class AuraSimulator:
         api_key: str | None = None,
         session_ms: float = SESSION_MS,
     ) -> None:
-        self.timings = timings or Timings(TIMINGS)
-        self.faults = faults or Faults()
+        super().__init__(TIMINGS, timings, faults)
         self.counts = Counts()
         self.spoken: deque[str] = deque(maxlen=KEPT)
         """The latest texts that were turned into audio, sentence by sentence."""
         self.queries: deque[SpeakQuery] = deque(maxlen=KEPT)
-        self.url = ""
-        """`http://host:port`; the socket is at `ws://` the same."""
         self.clock = clock
         self.session_ms = session_ms
         self._api_key = api_key
-        self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
-        app = web.Application()
-        app.add_routes(
-            [
-                web.get("/v1/speak", self._socket),
-                web.post("/v1/speak", self._request),
-                *control_routes(self.faults, self.timings),
-            ]
-        )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        """Stop listening and cut what is open. Idempotent."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    def routes(self) -> Iterable[web.RouteDef]:
+        """See `Simulator`."""
+        return [web.get("/v1/speak", self._socket), web.post("/v1/speak", self._request)]
 
     def _refusal(self, request: web.Request, fault: Fault | None) -> web.Response | SpeakQuery:
         """The answer if there is to be no speech, else what is wanted."""

@@ -6,9 +6,9 @@ times, and fails as told. Cartesia sheet 1, 2 and 10.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -16,8 +16,9 @@ from aiohttp import WSMsgType, web
 from agent.clock import Clock, Timer
 from loadtest.simulators.cartesia_context import Context, Request, RequestMistake, error_message, read_request
 from loadtest.simulators.cartesia_voice import Voice, tones
-from loadtest.simulators.faults import Fault, Faults, control_routes
+from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
+from loadtest.simulators.served import Simulator
 
 TIMINGS: Mapping[str, Profile] = {
     "connect": Profile.fixed(50),
@@ -60,13 +61,15 @@ class Counts:
     """Status and code of the latest errors said on its own account (not as a fault)."""
 
 
-class CartesiaSimulator:
+class CartesiaSimulator(Simulator):
     """`async with` it: listens on entry, on `host` and `port` (0: a free one).
 
     `voice` makes the audio. `timings` and `faults` can be changed while it runs, also over `PUT /profile` and
     `PUT /faults`. A fault is drawn for each socket (`REFUSE`, `TOO_MANY_REQUESTS`, `SERVER_ERROR`) or, with
     `faults_per_context`, for each context. `api_key` None takes any key; `max_contexts` is the plan's limit.
     """
+
+    SCHEME = "ws"
 
     def __init__(
         self,
@@ -79,47 +82,25 @@ class CartesiaSimulator:
         api_key: str | None = None,
         max_contexts: int | None = None,
     ) -> None:
+        super().__init__(TIMINGS, timings, faults)
         self.clock = clock
         self.voice = voice
-        self.timings = timings or Timings(TIMINGS)
-        self.faults = faults or Faults()
         self.faults_per_context = faults_per_context
         self.max_contexts = max_contexts
         self.counts = Counts()
         self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT)
         """The latest messages from clients."""
-        self.url = ""
-        """`ws://host:port`."""
         self._api_key = api_key
         self._connections: set[_Connection] = set()
-        self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
-        app = web.Application()
-        app.add_routes([web.get("/tts/websocket", self._speak), *control_routes(self.faults, self.timings)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"ws://{host}:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        """Stop listening and cut what is open. Idempotent."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+    def routes(self) -> Iterable[web.RouteDef]:
+        """See `Simulator`."""
+        return [web.get("/tts/websocket", self._speak)]
 
     def cut_all(self) -> None:
         """Cut every open socket, as a restart of the service would."""
         for connection in list(self._connections):
             connection.cut()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
 
     async def _speak(self, request: web.Request) -> web.StreamResponse:
         self.counts.connections += 1

@@ -7,9 +7,8 @@ that it says follows the audio it was sent, not the clock. Deepgram sheet 1, 2 a
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import orjson
 from aiohttp import WSMsgType, web
@@ -17,8 +16,9 @@ from aiohttp import WSMsgType, web
 from agent.clock import Clock, Timer
 from loadtest.simulators.audio_fingerprint import Fingerprints
 from loadtest.simulators.deepgram_session import ListenQuery, LiveSession, QueryMistake, metadata, read_query
-from loadtest.simulators.faults import Fault, Faults, control_routes
+from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
+from loadtest.simulators.served import Simulator
 
 TIMINGS: Mapping[str, Profile] = {
     # No sheet says how long an upgrade takes; name resolution and TLS are not in it.
@@ -66,13 +66,15 @@ class Counts:
     """Status and code of the latest upgrades refused on its own account (not as a fault)."""
 
 
-class DeepgramLiveSimulator:
+class DeepgramLiveSimulator(Simulator):
     """`async with` it: listens on entry, on `host` and `port` (0: a free one).
 
     `known` are the sentences it understands; all else is heard as silence. `timings` and `faults` can be
     changed while it runs, also over `PUT /profile` and `PUT /faults`. `api_key` None takes any key, and none.
     With `finalize_needs_ms` a `Finalize` that less audio was pending for goes unanswered (sheet 2, rule 5).
     """
+
+    SCHEME = "ws"
 
     def __init__(
         self,
@@ -84,42 +86,20 @@ class DeepgramLiveSimulator:
         api_key: str | None = None,
         finalize_needs_ms: float = 0.0,
     ) -> None:
+        super().__init__(TIMINGS, timings, faults)
         self.known = known
-        self.timings = timings or Timings(TIMINGS)
-        self.faults = faults or Faults()
         self.counts = Counts()
         self.queries: deque[ListenQuery] = deque(maxlen=KEPT)
         """What the latest sockets asked for."""
         self.heard: deque[str] = deque(maxlen=KEPT)
         """The latest final transcripts with words."""
         self.finalize_needs_ms = finalize_needs_ms
-        self.url = ""
-        """`ws://host:port`."""
         self.clock = clock
         self._api_key = api_key
-        self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
-        app = web.Application()
-        app.add_routes([web.get("/v1/listen", self._listen), *control_routes(self.faults, self.timings)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"ws://{host}:{self._runner.addresses[0][1]}"
-
-    async def stop(self) -> None:
-        """Stop listening and cut what is open. Idempotent."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    def routes(self) -> Iterable[web.RouteDef]:
+        """See `Simulator`."""
+        return [web.get("/v1/listen", self._listen)]
 
     async def _listen(self, request: web.Request) -> web.StreamResponse:
         self.counts.connections += 1

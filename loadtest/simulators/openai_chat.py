@@ -7,15 +7,15 @@ other servers from others.md 8. The openai SDK can be pointed at `url`.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from agent.clock import Clock
-from loadtest.simulators.faults import Fault, Faults, control_routes
+from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.openai_chunks import (
     CREATED,
     Answer,
@@ -27,6 +27,7 @@ from loadtest.simulators.openai_chunks import (
     whole,
 )
 from loadtest.simulators.profile import PRESETS, Profile, Timings
+from loadtest.simulators.served import Simulator
 
 TIMINGS: Mapping[str, Profile] = {
     "first_token": PRESETS["openai.gpt-4.1.first_token"],
@@ -63,12 +64,14 @@ class _Refusal(Exception):
         self.status, self.message, self.kind, self.code = status, message, kind, code
 
 
-class OpenAIChatSimulator:
+class OpenAIChatSimulator(Simulator):
     """`async with` it: listens on entry, on `host` and `port` (0: a free one).
 
     `answers` makes the replies. `timings` and `faults` can be changed while it runs, also over `PUT /profile`
     and `PUT /faults`. `api_key` None takes any key; `models` empty takes any model.
     """
+
+    BASE_PATH = "/v1"
 
     def __init__(
         self,
@@ -81,49 +84,20 @@ class OpenAIChatSimulator:
         api_key: str | None = None,
         models: tuple[str, ...] = (),
     ) -> None:
+        super().__init__(TIMINGS, timings, faults)
         self.answers = answers
-        self.timings = timings or Timings(TIMINGS)
-        self.faults = faults or Faults()
         self.dialect = dialect or Dialect()
         self.counts = Counts()
         self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
         """Bodies of the latest requests."""
-        self.url = ""
-        """With `/v1`, as the SDK wants it."""
         self._clock = clock
         self._api_key = api_key
         self._models = models
         self._peers: set[object] = set()
-        self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
-        app = web.Application(client_max_size=16 * 1024 * 1024)
-        app.add_routes(
-            [
-                web.post("/v1/chat/completions", self._complete),
-                web.get("/v1/models", self._list_models),
-                *control_routes(self.faults, self.timings),
-            ]
-        )
-        # Without handler_cancellation a client that goes away is noticed only at the next write.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}/v1"
-
-    async def stop(self) -> None:
-        """Stop listening and cut what still streams. Idempotent."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    def routes(self) -> Iterable[web.RouteDef]:
+        """See `Simulator`."""
+        return [web.post("/v1/chat/completions", self._complete), web.get("/v1/models", self._list_models)]
 
     async def _list_models(self, request: web.Request) -> web.Response:
         self._count_connection(request)

@@ -8,19 +8,19 @@ the vendor checks, and fails as told. Sheet: `protocols/providers/openai.md`, 7 
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from agent.clock import Clock
-from loadtest.simulators.faults import Fault, Faults, control_routes
+from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
 from loadtest.simulators.realtime_config import EventMistake
 from loadtest.simulators.realtime_reply import Event, Spoken
 from loadtest.simulators.realtime_session import Heard, Script, Session, error
+from loadtest.simulators.served import Simulator
 
 TIMINGS: Mapping[str, Profile] = {
     "connect": Profile.fixed(0),
@@ -68,13 +68,15 @@ def unheard(_: int) -> str:
     return "What are your opening hours?"
 
 
-class RealtimeSimulator:
+class RealtimeSimulator(Simulator):
     """`async with` it: listens on entry, on `host` and `port` (0: a free one).
 
     `script` gives what is said by number of the response, `heard` the transcript by number of the caller's
     turn. `timings` and `faults` can be changed while it runs, also over `PUT /profile` and `PUT /faults`; a
     socket draws its fault once. `api_key` None takes any key; `models` empty takes any model.
     """
+
+    BASE_PATH = "/v1"
 
     def __init__(
         self,
@@ -88,42 +90,20 @@ class RealtimeSimulator:
         models: tuple[str, ...] = (),
         session_ms: float = SESSION_MS,
     ) -> None:
+        super().__init__(TIMINGS, timings, faults)
         self.script = script
         self.heard = heard
-        self.timings = timings or Timings(TIMINGS)
-        self.faults = faults or Faults()
         self.counts = Counts()
         self.events: deque[Event] = deque(maxlen=KEPT)
         """The latest events from clients, without audio."""
-        self.url = ""
-        """`http://host:port/v1`, as the SDK wants it; the socket is at `ws://` the same and `/realtime`."""
         self.clock = clock
         self.session_ms = session_ms
         self._api_key = api_key
         self._models = models
-        self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
-        app = web.Application()
-        app.add_routes([web.get("/v1/realtime", self._talk), *control_routes(self.faults, self.timings)])
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        self.url = f"http://{host}:{self._runner.addresses[0][1]}/v1"
-
-    async def stop(self) -> None:
-        """Stop listening and cut what is open. Idempotent."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+    def routes(self) -> Iterable[web.RouteDef]:
+        """See `Simulator`."""
+        return [web.get("/v1/realtime", self._talk)]
 
     async def _talk(self, request: web.Request) -> web.StreamResponse:
         self.counts.connections += 1
