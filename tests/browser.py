@@ -4,10 +4,10 @@ One process serves a whole test module; each test gets a browser context of its 
 with others.
 """
 
-import re
 import shutil
 import subprocess
 import tempfile
+import time
 import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 CHROMIUM = shutil.which("chromium") or ""
 RATE_HZ = 48_000
+START_S = 30.0
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")
 
@@ -63,23 +64,30 @@ def chromium(microphone: bytes, *, loop: bool = True, grant: bool = True) -> Ite
                 CHROMIUM, *FLAGS, *granted, f"--user-data-dir={directory}/profile",
                 f"--use-file-for-fake-audio-capture={wav}{once}", "about:blank",
             ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            # Not a pipe: one that nobody reads fills up, and then the browser stands still.
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            yield _devtools(process)
+            yield _devtools(process, Path(directory) / "profile" / "DevToolsActivePort")
         finally:
             process.terminate()
-            process.wait(10)
-            if process.stderr is not None:
-                process.stderr.close()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
 
 
-def _devtools(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(r"DevTools listening on (ws://\S+)", line):
-            return found[1]
-    raise AssertionError("chromium ended before it listened")
+def _devtools(process: "subprocess.Popen[bytes]", told: Path) -> str:
+    """Chromium writes its port, and the path of its socket there, to a file of its profile."""
+    until_s = time.monotonic() + START_S
+    while time.monotonic() < until_s:
+        assert process.poll() is None, "chromium ended before it listened"
+        lines = told.read_text().splitlines() if told.exists() else []
+        if len(lines) == 2:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        time.sleep(0.02)
+    raise AssertionError(f"chromium does not listen after {START_S} s")
 
 
 @asynccontextmanager

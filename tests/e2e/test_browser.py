@@ -106,6 +106,31 @@ SIDE = """
 """
 
 
+GREETED_S = 15
+GREETED = """
+async (seconds) => {
+  const call = document.querySelector("parley-call");
+  const from = performance.now();
+  const pause = async (ms, waited) => {
+    if (performance.now() - from > 1000 * seconds) throw new Error(`${waited} within ${seconds} s`);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+  };
+  await call.start();
+  while (!call.stream) await pause(1, "no stream");
+  const context = new AudioContext();
+  const tap = new AnalyserNode(context, { fftSize: 1024 });
+  context.createMediaStreamSource(call.stream).connect(tap);
+  const block = new Float32Array(1024);
+  do {
+    await pause(2, `nothing audible (audio context ${context.state})`);
+    tap.getFloatTimeDomainData(block);
+  } while (!block.some((sample) => Math.abs(sample) > 0.01));
+  return performance.now() - from;
+}
+"""
+"""Milliseconds from the start of a call to the first sound; a script has no deadline of its own."""
+
+
 @dataclass
 class Stage:
     """A server, and pages that call it."""
@@ -245,21 +270,7 @@ async def test_a_question_is_answered_and_a_second_one_cuts_the_answer_off() -> 
 
 async def test_the_greeting_is_heard_soon_after_the_click() -> None:
     async with staged(asked(60.0)) as stage:
-        waited = await stage.page.evaluate("""async () => {
-          const call = document.querySelector("parley-call");
-          const from = performance.now();
-          await call.start();
-          while (!call.stream) await new Promise((resolve) => setTimeout(resolve, 1));
-          const context = new AudioContext();
-          const tap = new AnalyserNode(context, { fftSize: 1024 });
-          context.createMediaStreamSource(call.stream).connect(tap);
-          const block = new Float32Array(1024);
-          do {
-            await new Promise((resolve) => setTimeout(resolve, 2));
-            tap.getFloatTimeDomainData(block);
-          } while (!block.some((sample) => Math.abs(sample) > 0.01));
-          return performance.now() - from;
-        }""")
+        waited = await stage.page.evaluate(GREETED, GREETED_S)
         print(f"click to greeting audible: {waited:.0f} ms")
         assert waited < MAX_GREETING_MS
 
