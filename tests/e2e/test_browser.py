@@ -127,8 +127,8 @@ GREETED = """
   call.start();
 }
 """
-"""Milliseconds from the start of a call to the first sound, in `greeted`. Not one script that waits: on a busy
-machine Chromium now and then forgets a lone timer, until something else wakes the page."""
+"""Milliseconds from the start of a call to the first sound, in `greeted`. Not one script that waits: on a
+busy machine Chromium now and then forgets a lone timer, until something else wakes the page."""
 
 
 @dataclass
