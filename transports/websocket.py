@@ -69,6 +69,8 @@ class MediaWebSocket(web.WebSocketResponse):
         )
         self._clock = clock
         self._on_text = on_text
+        # Kept: before Python 3.12 each `get_running_loop` is a system call.
+        self._now_s = asyncio.get_running_loop().time
         self._blocked_since_ms: float | None = None
         self.dropped_sends = 0
         """Messages not sent because the peer did not read."""
@@ -82,6 +84,14 @@ class MediaWebSocket(web.WebSocketResponse):
         self._parser = WebSocketReader(self._reader, _MAX_READ_BYTES, compress=False, decode_text=False)
         request.protocol.set_parser(self._parser, data_received_cb=self._on_data_received)
         request.protocol.keep_alive(False)
+
+    def _on_data_received(self) -> None:
+        # aiohttp's own way is a `call_soon` for each piece of data, and with it one more turn of the event
+        # loop and its system call per frame. Its timer, when it fires early, looks at the time set here.
+        if self._heartbeat_cb is not None:
+            self._heartbeat_when = self._now_s() + PING_S
+        elif not self.closed:
+            self._reset_heartbeat()  # a ping was sent, and this answers it
 
     async def run(self, on_bad: Callable[[str, str], None]) -> int:
         """Answer pings and wait for the end. May be cancelled; may then be called again.
