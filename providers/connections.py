@@ -1,19 +1,15 @@
-"""WebSockets to vendors: plain synchronous sends, messages by callback, and one kept warm for the next user.
+"""WebSockets to vendors: plain synchronous sends, messages by callback.
 
 `VendorSocket` is the `websockets` client with two changes. Messages go to a callback straight from the parser
 instead of through a queue that wakes a task, and sends are plain calls that never wait: a frame of a call may
 not create a task (measured in one process on uvloop: 2.0 us a message as here, 6.0 us as a task each).
-
-`Warm` keeps one of something open and replaces it before the vendor's idle and our age limit, so that no call
-pays for a handshake.
 """
 
 import asyncio
-import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,10 +17,8 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 
-from agent.clock import Clock, Timer
+from agent.clock import Clock
 from agent.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
-
-logger = logging.getLogger(__name__)
 
 MAX_UNSENT_BYTES = 256 * 1024
 """What may wait in a send buffer for a vendor that does not read; beyond it messages are dropped."""
@@ -36,12 +30,12 @@ PING_S = 10.0
 PONG_S = 5.0
 """A peer that has not answered a ping for this long is gone: a dead socket is found within 15 s even if
 nobody uses it."""
-CLOSE_S = 1.0
-"""Bound on the closing handshake: afterwards the connection is cut."""
-RETRY_MS = (500.0, 60_000.0)
-"""First and longest pause between attempts to keep one warm; doubled each time."""
+CLOSE_S = 0.4
+"""Bound on the closing handshake: afterwards the connection is cut. Twice that and a vendor's own goodbye
+have room in what a chain gives its providers to close (`agent.chains.CLOSE_MS`)."""
 MAX_EARLY = 8
 """Messages kept that came before somebody listened: a vendor's greeting, or its reason to refuse."""
+HIDDEN = "***"
 _PROBLEM_CHARS = 300
 
 
@@ -188,10 +182,14 @@ class Dialer:
     The TLS context is made once: loading the certificates costs tens of milliseconds of CPU.
     """
 
-    def __init__(self, provider: str, key_name: str, clock: Clock, stats: ConnectStats) -> None:
+    def __init__(
+        self, provider: str, key_name: str, clock: Clock, stats: ConnectStats, key: str | None = None
+    ) -> None:
+        """`key` is hidden in what the vendor says: some repeat it."""
         self.provider = provider
         self.stats = stats
         self._key_name = key_name
+        self._key = key
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
 
@@ -234,7 +232,7 @@ class Dialer:
 
     def refused(self, status: int, detail: str) -> ProviderError:
         """The error for an HTTP status, as at an upgrade or inside a vendor's error message."""
-        said = f"{status} {' '.join(detail.split())[:_PROBLEM_CHARS]}".strip()
+        said = f"{status} {hidden(' '.join(detail.split()), self._key)[:_PROBLEM_CHARS]}".strip()
         if status in (401, 403):
             return ProviderRejected(self.provider, f"{said}: check {self._key_name}")
         if status == 402:
@@ -253,6 +251,11 @@ class Dialer:
         return self._tls
 
 
+def hidden(text: str, key: str | None) -> str:
+    """`text`, for logs, with the key taken out."""
+    return text.replace(key, HIDDEN) if key else text
+
+
 def websocket_base(url: str) -> str:
     """`wss://host` for `https://host`, and the other way of writing it; no slash at the end."""
     text = url.rstrip("/")
@@ -261,140 +264,3 @@ def websocket_base(url: str) -> str:
 
 def _is_local(url: str) -> bool:
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-
-
-class Keepable(Protocol):
-    """What `Warm` can keep."""
-
-    @property
-    def usable(self) -> bool:
-        """It can be given to a new user."""
-
-    async def close(self) -> None:
-        """Free it, once those who still use it are done. Bounded; idempotent."""
-
-
-K = TypeVar("K", bound=Keepable)
-
-
-class Warm(Generic[K]):
-    """One open connection, kept ready.
-
-    `share` hands it out and keeps it for the next user too; `take` hands it over and opens another behind it.
-    It is replaced `max_age_ms` after it was opened, and `max_idle_ms` after it was last used, in the
-    background. The one replaced is closed by its own `close`, which waits for those who still use it.
-    """
-
-    def __init__(
-        self,
-        dial: Callable[[], Awaitable[K]],
-        clock: Clock,
-        stats: ConnectStats,
-        *,
-        max_age_ms: float,
-        max_idle_ms: float,
-    ) -> None:
-        self._dial = dial
-        self._clock = clock
-        self._stats = stats
-        self._max_age_ms = max_age_ms
-        self._max_idle_ms = max_idle_ms
-        self._kept: K | None = None
-        self._opening: asyncio.Task[K] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._opened_ms = self._used_ms = 0.0
-        self._timer: Timer | None = None
-        self._retry_ms = RETRY_MS[0]
-        self._closed = False
-
-    async def share(self) -> K:
-        """The kept one, or a new one if there is none. Raises `ProviderError`."""
-        kept = self._kept
-        if kept is not None and kept.usable:
-            self._stats.reused += 1
-            self._used_ms = self._clock.now_ms()
-            return kept
-        return await self._fresh()
-
-    async def take(self) -> K:
-        """As `share`, but it is the taker's alone. Takers who find none open theirs side by side."""
-        kept, self._kept = self._kept, None
-        if kept is not None and kept.usable:
-            self._stats.reused += 1
-        else:
-            kept = await self._dial()
-        self._renew_in(0.0)
-        return kept
-
-    def lost(self, kept: K) -> None:
-        """`kept` can no longer be used: another is opened in the background."""
-        if self._kept is not kept:
-            return
-        self._kept = None
-        if self._clock.now_ms() - self._opened_ms > RETRY_MS[1]:
-            self._retry_ms = RETRY_MS[0]
-        self._renew_later()
-
-    async def close(self) -> None:
-        """Close what is kept and wait for what is being closed. Idempotent."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept.close()
-        if self._closing:
-            await asyncio.gather(*self._closing)
-
-    async def _fresh(self) -> K:
-        """Wait for the one that is being opened: all who come meanwhile wait for the same."""
-        return await asyncio.shield(self._open_soon())
-
-    def _open_soon(self) -> asyncio.Task[K]:
-        if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open(), name="open a vendor connection")
-            self._opening.add_done_callback(_seen)
-        return self._opening
-
-    async def _open(self) -> K:
-        try:
-            fresh = await self._dial()
-        except ProviderError:
-            self._renew_later()
-            raise
-        old, self._kept = self._kept, fresh
-        self._opened_ms = self._used_ms = self._clock.now_ms()
-        self._renew_in(min(self._max_age_ms, self._max_idle_ms))
-        if old is not None:
-            task = asyncio.create_task(old.close(), name="close a vendor connection")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        return fresh
-
-    def _renew_later(self) -> None:
-        """After a failure. A vendor who takes us in only to cut us off is not asked twice a second."""
-        self._renew_in(self._retry_ms)
-        self._retry_ms = min(self._retry_ms * 2, RETRY_MS[1])
-
-    def _renew_in(self, delay_ms: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if self._closed else self._clock.call_later(delay_ms, self._renew)
-
-    def _renew(self) -> None:
-        left_ms = (
-            min(self._opened_ms + self._max_age_ms, self._used_ms + self._max_idle_ms) - self._clock.now_ms()
-        )
-        if self._kept is not None and self._kept.usable and left_ms > 0:
-            self._renew_in(left_ms)
-        elif not self._closed:
-            self._open_soon()
-
-
-def _seen(task: asyncio.Task[K]) -> None:
-    """A failure in the background is logged here; those who wait for the task hear of it themselves."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.info("cannot keep a connection warm: %s", error)

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-from agent.clock import Clock, Timer
+from agent.clock import Clock
 from loadtest.simulators.cartesia_context import Context, Request, RequestMistake, error_message, read_request
 from loadtest.simulators.cartesia_voice import Voice, tones
 from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
 from loadtest.simulators.served import Simulator
+from loadtest.simulators.watched import IdleWatch
 
 TIMINGS: Mapping[str, Profile] = {
     "connect": Profile.fixed(50),
@@ -155,39 +156,26 @@ class _Connection:
         self._contexts: dict[str, Context] = {}
         self._ended: deque[str] = deque(maxlen=KEPT)
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
-        self._idle: Timer | None = None
-        self._idled = asyncio.Event()
+        self._watch = IdleWatch(simulator.clock, IDLE_MS * simulator.timings.scale)
 
     async def run(self) -> None:
         """Until the socket is closed by either side."""
-        reader = asyncio.create_task(self._read(), name="cartesia simulator reads")
-        writer = asyncio.create_task(self._write(), name="cartesia simulator writes")
-        idled = asyncio.create_task(self._idled.wait(), name="cartesia simulator watches")
-        self._alive()
         try:
-            await asyncio.wait({reader, idled}, return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
-                reader.result()
-            else:
-                # The reader first: aiohttp's close and receive would wait for each other.
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
-                await self._socket.close(code=1000, message=b"connection idle timeout")
+            await self._watch.run(self._read(), self._write(), self._close_idle, "cartesia")
         finally:
-            if self._idle is not None:
-                self._idle.cancel()
             contexts = list(self._contexts.values())
             for context in contexts:
                 self._end(context)
-            tasks = [reader, writer, idled, *(context.task for context in contexts)]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                context.task.cancel()
+            await asyncio.gather(*(context.task for context in contexts), return_exceptions=True)
+
+    async def _close_idle(self) -> None:
+        await self._socket.close(code=1000, message=b"connection idle timeout")
 
     async def _read(self) -> None:
         async for message in self._socket:
             if message.type is WSMsgType.TEXT:
-                self._alive()
+                self._watch.alive()
                 self._heard(message.data)
         if self._fault is Fault.SLOW_CLOSE:
             await self._simulator.clock.sleep(self._simulator.timings.draw_ms("slow_close"))
@@ -271,12 +259,6 @@ class _Connection:
                 await self._socket.send_str(message.decode("utf-8", "replace"))
             except ConnectionResetError:
                 return  # the client has gone: the reader ends by itself
-
-    def _alive(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        idle_ms = IDLE_MS * self._simulator.timings.scale
-        self._idle = self._simulator.clock.call_later(idle_ms, self._idled.set)
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import orjson
 from aiohttp import WSMsgType, web
 
-from agent.clock import Clock, Timer
+from agent.clock import Clock
 from loadtest.simulators.audio_fingerprint import Fingerprints
 from loadtest.simulators.deepgram_session import ListenQuery, LiveSession, QueryMistake, metadata, read_query
 from loadtest.simulators.faults import Fault, Faults
 from loadtest.simulators.profile import PRESETS, Profile, Timings
 from loadtest.simulators.served import Simulator
+from loadtest.simulators.watched import IdleWatch
 
 TIMINGS: Mapping[str, Profile] = {
     # No sheet says how long an upgrade takes; name resolution and TLS are not in it.
@@ -155,32 +156,13 @@ class _Connection:
         self._session = LiveSession(simulator.known.stream(query.audio), query, simulator.finalize_needs_ms)
         self._waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(MAX_WAITING)
         self._due_ms = 0.0
-        self._idle: Timer | None = None
-        self._idled = asyncio.Event()
+        self._watch = IdleWatch(simulator.clock, IDLE_MS * simulator.timings.scale)
 
     async def run(self) -> None:
         """Until the socket is closed by either side."""
-        reader = asyncio.create_task(self._read(), name="deepgram simulator reads")
-        writer = asyncio.create_task(self._write(), name="deepgram simulator writes")
-        idled = asyncio.create_task(self._idled.wait(), name="deepgram simulator watches")
-        self._alive()
-        try:
-            await asyncio.wait({reader, idled}, return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
-                reader.result()
-            else:
-                await self._close_idle(reader)
-        finally:
-            if self._idle is not None:
-                self._idle.cancel()
-            for task in (reader, writer, idled):
-                task.cancel()
-            await asyncio.gather(reader, writer, idled, return_exceptions=True)
+        await self._watch.run(self._read(), self._write(), self._close_idle, "deepgram")
 
-    async def _close_idle(self, reader: "asyncio.Task[None]") -> None:
-        # The reader first: aiohttp's close and receive would wait for each other.
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
+    async def _close_idle(self) -> None:
         self._simulator.counts.idle += 1
         reason = b"NET-0001: no audio or KeepAlive was received within the timeout window"
         await self._socket.close(code=1011, message=reason)
@@ -195,7 +177,7 @@ class _Connection:
     def _audio(self, data: bytes) -> None:
         session, counts = self._session, self._simulator.counts
         before_ms = session.position_ms
-        self._alive()
+        self._watch.alive()
         for message in session.audio(data):
             self._send(message, "interim")
         counts.audio_ms += session.position_ms - before_ms
@@ -209,7 +191,7 @@ class _Connection:
         if kind == "KeepAlive":
             # From a socket that never had audio it does not count.
             if self._session.position_ms > 0:
-                self._alive()
+                self._watch.alive()
         elif kind == "Finalize":
             self._simulator.counts.finalized += 1
             for message in self._session.finalize():
@@ -261,11 +243,6 @@ class _Connection:
                 self._waiting.task_done()
             if self._fault is Fault.DIE_MID_STREAM and self._request.transport is not None:
                 self._request.transport.abort()
-
-    def _alive(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-        self._idle = self._clock.call_later(IDLE_MS * self._simulator.timings.scale, self._idled.set)
 
 
 def _error(status: int, code: str, message: str) -> web.Response:

@@ -14,7 +14,8 @@ from providers.cartesia.options import Options
 from providers.cartesia.socket import CartesiaSocket, Saying
 from providers.cartesia.utterance import ConnectionGone, ContextGone
 from providers.cartesia.wire import PATH, Speech, language_code, output_format
-from providers.connections import ConnectStats, Dialer, Warm, websocket_base
+from providers.connections import ConnectStats, Dialer, websocket_base
+from providers.warm import Warm
 
 BASE = "CARTESIA_BASE_URL"
 DEFAULT_BASE = "wss://api.cartesia.ai"
@@ -67,7 +68,7 @@ class Cartesia:
         self.counts: Counter[str] = Counter()
         """Messages that could not be read by kind; `late`: those of sentences that nobody waits for; `again`:
         sentences said a second time."""
-        self._dialer = Dialer(self.name, self._options.key_name, context.clock, self.connections)
+        self._dialer = Dialer(self.name, self._options.key_name, context.clock, self.connections, self._key)
         self._sockets: weakref.WeakSet[CartesiaSocket] = weakref.WeakSet()
         self._closing: set[asyncio.Task[None]] = set()
         self._warm: Warm[CartesiaSocket] = Warm(
@@ -112,11 +113,10 @@ class Cartesia:
 
     async def _say(self, request: SpeechRequest, speech: Speech) -> Saying:
         socket = await self._warm.share()
-        more = request.position in ("first", "middle") or (
-            request.position == "more" and self._options.continuations and bool(request.context)
-        )
         # The last sentence ends the context that an earlier one kept open.
-        reply = request.context if more or request.position == "last" else ""
+        alone = not self._options.continuations or request.position == "only"
+        reply = "" if alone else request.context
+        more = bool(reply) and request.position != "last"
         return socket.say(next(self._ids), speech, request.text, reply=reply, more=more)
 
     def _speech(self, request: SpeechRequest) -> Speech:

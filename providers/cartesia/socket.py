@@ -139,6 +139,8 @@ class CartesiaSocket:
         elif context.id in self._contexts and context.more:
             context.audio_ms += context.speech.audio.duration_ms(saying.utterance.audio_bytes)
             context.utterance = None
+            if (other := self._waiting.pop(saying.reply, None)) is not None:
+                self._end(other)  # two of the reply's sentences were said at once
             self._waiting[saying.reply] = context
             context.linger = self._clock.call_later(LINGER_MS, lambda: self._expire(saying.reply, context))
         else:

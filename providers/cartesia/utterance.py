@@ -13,8 +13,10 @@ MAX_PENDING_BYTES = 4 * 1024 * 1024
 """Audio of one sentence that nobody reads: eight minutes of telephone audio. The socket is shared, so its
 reading cannot be stopped for one of its users; that one fails instead."""
 STALL_MS = 5_000.0
-"""Longest wait for the next message of a sentence. The slowest published first audio is under 300 ms."""
-
+"""Longest wait for the first message of a sentence. The slowest published first audio is under 300 ms."""
+GAP_MS = 2_000.0
+"""The same between two messages: the service is ahead of the ear from its first audio on, so a gap this long
+is heard."""
 END_MS = 1_000.0
 """The same once the last word has begun: audio comes faster than it plays, so nothing is cut off, and a
 sentence that was heard is not called failed because its `done` is late."""
@@ -103,13 +105,14 @@ class Utterance:
 
     async def _news(self) -> None:
         said = self.audio_bytes > 0 and self._places.complete
+        wait_ms = END_MS if said else GAP_MS if self.audio_bytes else STALL_MS
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout((END_MS if said else STALL_MS) / 1000):
+            async with asyncio.timeout(wait_ms / 1000):
                 await self._waiter
         except TimeoutError:
             if not said:
-                detail = f"nothing more came of a sentence for {STALL_MS:.0f} ms"
+                detail = f"nothing more came of a sentence for {wait_ms:.0f} ms"
                 raise ProviderTimeout(self._provider, detail) from None
             self.end()
         finally:

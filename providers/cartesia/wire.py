@@ -12,6 +12,7 @@ import orjson
 
 from agent.audio.formats import AudioFormat, Encoding, linear
 from agent.errors import WireError
+from providers.messages import read_object
 
 PATH = "/tts/websocket"
 LANGUAGES = frozenset(
@@ -124,12 +125,7 @@ def parse(data: bytes) -> tuple[str, Message | None]:
 
     Raises `WireError` for what is not Cartesia's.
     """
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise WireError("bad_json", str(error)) from None
-    if not isinstance(message, dict):
-        raise WireError("bad_json", "expected an object")
+    message = read_object(data)
     context = message.get("context_id")
     try:
         return context if isinstance(context, str) else "", _message(message)

@@ -9,10 +9,11 @@ from agent.agentfile.expected import caller_phrases
 from agent.audio.formats import PCMU_8K, AudioFormat
 from agent.errors import ProviderRejected
 from agent.providers import ListenRequest, ProviderContext, TranscriptListener
-from providers.connections import ConnectStats, Dialer, Warm, websocket_base
+from providers.connections import ConnectStats, Dialer, websocket_base
 from providers.deepgram.options import Options
 from providers.deepgram.stream import CallStream, DeepgramStream
 from providers.deepgram.wire import input_format, listen_path
+from providers.warm import Warm
 
 BASE = "DEEPGRAM_BASE_URL"
 DEFAULT_BASE = "wss://api.deepgram.com"
@@ -32,6 +33,7 @@ class Deepgram:
     """
 
     name = "deepgram"
+    finalizes_pauses = True
 
     def __init__(self, context: ProviderContext) -> None:
         """Raises `ConfigError` for options that there are not."""
@@ -46,7 +48,7 @@ class Deepgram:
         self.connections = ConnectStats()
         self.bad_messages: Counter[str] = Counter()
         """Messages that could not be read, by kind."""
-        self._dialer = Dialer(self.name, self._options.key_name, context.clock, self.connections)
+        self._dialer = Dialer(self.name, self._options.key_name, context.clock, self.connections, self._key)
         self._warm: dict[str, Warm[DeepgramStream]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from agent.audio.formats import AudioFormat
@@ -30,6 +30,11 @@ KEEP_ALIVE_MS = 4_000.0
 STALL_MS = 3_000.0
 """A stream that was fed, but has said nothing at all for this long when a `Finalize` goes unanswered, is
 dead: with interim results Deepgram speaks about once a second while it is fed."""
+LAG_MS = 2_000.0
+"""Results about audio that was sent so long ago come too late for any reply: p99 of the final ones is 326 ms
+(sheet 6)."""
+MAX_MARKS = 128
+"""Messages of audio whose times are kept to tell that: 7 s of those that batches of 60 ms make."""
 CLOSE_MS = 1_000.0
 """How long the server may take to answer `CloseStream` before the socket is shut."""
 _HOLD_MS = 20
@@ -63,6 +68,8 @@ class DeepgramStream:
         self._sent_any = True
         self._heard_ms = clock.now_ms()
         self._unheard_bytes = 0
+        self._unread = 0  # messages in a row that could not be read
+        self._marks: deque[tuple[float, float]] = deque(maxlen=MAX_MARKS)  # seconds of audio, when sent
         self._deadlines: list[Timer] = []
         self._gone = asyncio.Event()
         self._closing = self._dead = False
@@ -131,22 +138,31 @@ class DeepgramStream:
             event = parse(data)
         except WireError as error:
             self._bad_messages[error.kind] += 1
+            self._unread += 1
             logger.log(
                 logging.WARNING if self._bad_messages[error.kind] == 1 else logging.DEBUG,
                 "a message from %s cannot be read: %s", self._provider, error,
             )  # fmt: skip
             return
         self._heard_ms = self._clock.now_ms()
-        self._unheard_bytes = 0
+        self._unheard_bytes = self._unread = 0
         if isinstance(event, Results):
             for transcript in self._segments.results(event):
                 if self._listener is not None:
                     self._listener.transcript(transcript)
             while len(self._deadlines) > self._segments.pending:
                 self._deadlines.pop(0).cancel()
+            self._check_lag(event)
         elif isinstance(event, Failure):
             self._fail(ProviderUnavailable(self._provider, event.detail))
             self._socket.abort()
+
+    def _check_lag(self, results: Results) -> None:
+        """A service that is seconds behind the caller is as good as dead, however well it goes on."""
+        while self._marks and self._marks[0][0] < results.end_s:
+            self._marks.popleft()
+        if self._marks and (lag_ms := self._heard_ms - self._marks[0][1]) > LAG_MS and not self._closing:
+            self._give_up(f"its words come {lag_ms:.0f} ms after the audio")
 
     def closed(self, code: int | None, reason: str) -> None:
         """The socket is gone."""
@@ -154,13 +170,16 @@ class DeepgramStream:
         self._fail(close_problem(self._provider, code, reason))
 
     def _fail(self, error: ProviderError) -> None:
-        """Dead: whoever waits for a final gets what there is, then hears why."""
+        """Dead: whoever waits for a final gets the words that there are, then hears why.
+
+        Where there are none, the failure alone is the answer: the next provider hears the audio again.
+        """
         if self._dead:
             return
         self._dead = True
         listener = self._listener
         while (transcript := self._segments.expired()) is not None:
-            if listener is not None:
+            if listener is not None and transcript.text:
                 listener.transcript(transcript)
         self.detach()
         if not self._closing:
@@ -168,13 +187,18 @@ class DeepgramStream:
         if listener is not None:
             listener.stt_failed(error)
 
+    def _give_up(self, detail: str) -> None:
+        self._fail(ProviderTimeout(self._provider, detail))
+        self._socket.abort()
+
     def _overdue(self) -> None:
         self._deadlines.pop(0)
         silent_ms = self._clock.now_ms() - self._heard_ms
         if silent_ms >= STALL_MS and self._unheard_bytes >= STALL_MS / 2000 * self._bytes_per_s:
-            detail = f"an open socket, but not a word for {silent_ms:.0f} ms"
-            self._fail(ProviderTimeout(self._provider, detail))
-            self._socket.abort()
+            self._give_up(f"an open socket, but not a word for {silent_ms:.0f} ms")
+            return
+        if self._unread:
+            self._give_up("what it answers cannot be read")
             return
         transcript = self._segments.expired()
         if transcript is not None and self._listener is not None:
@@ -191,6 +215,7 @@ class DeepgramStream:
         if self._batch:
             if self._socket.send_binary(bytes(self._batch)):
                 self._sent_bytes += len(self._batch)
+                self._marks.append((self._sent_bytes / self._bytes_per_s, self._clock.now_ms()))
                 self._unheard_bytes += len(self._batch)
                 self._sent_any = True
             self._batch.clear()

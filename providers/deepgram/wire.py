@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
-
 from agent.audio.formats import AudioFormat, Encoding, linear
 from agent.errors import ProviderError, ProviderRejected, ProviderUnavailable, WireError
 from providers.deepgram.options import Options
+from providers.messages import read_object
 
 KEEP_ALIVE = b'{"type":"KeepAlive"}'
 FINALIZE = b'{"type":"Finalize"}'
@@ -128,12 +127,7 @@ def parse(data: bytes) -> Results | Failure | None:
 
     Raises `WireError` for what is not Deepgram's.
     """
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise WireError("bad_json", str(error)) from None
-    if not isinstance(message, dict):
-        raise WireError("bad_json", "expected an object")
+    message = read_object(data)
     kind = message.get("type")
     if kind == "Results":
         try:

@@ -28,6 +28,9 @@ from providers.embedded.talk import ELSE, SMALL_TALK, short
 
 _MAX_SHORT_WORDS = 6
 """A yes or no that answers nothing in particular is short; in a longer sentence it is by the way."""
+_SURE = 0.8
+"""Score from which an answer is given in a model's stead: more than `matching.THRESHOLD`, since the model
+would do better with what is not quite this question."""
 _EXAMPLES = 3
 """Questions named when a caller asks for help: more are not remembered."""
 
@@ -85,6 +88,24 @@ class KnowledgeResponder:
         if progress is not None:
             return events + self._in_dialogue(progress, messages, now)
         return events + self._answer(self._intents.heard(text, now), text, messages, now)
+
+    def stored_reply(self, request: ChatRequest) -> str | None:
+        """See `agent.budgets.StoredReplies`: an answer of the knowledge, understood whole and without doubt.
+
+        None in the middle of a dialogue, after a tool, and for whatever would do something.
+        """
+        last = request.messages[-1] if request.messages else None
+        if last is None or last.role is not Role.USER or request.language not in self._agent.languages:
+            return None
+        if self._standing(request.messages, request.language).progress is not None:
+            return None
+        heard = self._intents.heard(last.content, request.language)
+        known = [intent for intent in heard.intents if intent.kind is Kind.ANSWER]
+        if not known or heard.rest or len(known) != len(heard.intents):
+            return None
+        if min(intent.score for intent in known) < _SURE:
+            return None
+        return " ".join(self._answers[intent.id][request.language] for intent in known)
 
     def _standing(self, messages: Iterable[Message], language: str) -> Standing:
         """Where the conversation stands. It began in the language that leads to the present one."""

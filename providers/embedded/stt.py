@@ -32,6 +32,7 @@ class EmbeddedSTT:
     """`agent.providers.STT` on pocketsphinx. Options: none."""
 
     name = "embedded"
+    finalizes_pauses = False
 
     def __init__(self, context: ProviderContext) -> None:
         agent = context.agent

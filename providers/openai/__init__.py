@@ -1,5 +1,5 @@
 """OpenAI chat completions, and every server that speaks the same protocol."""
 
-from providers.openai.chat import OpenAIChat
+from providers.openai.provider import OpenAIChat
 
 __all__ = ["OpenAIChat"]

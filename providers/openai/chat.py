@@ -1,4 +1,4 @@
-"""The OpenAI chat provider: one client and its pool of connections for all calls of the process.
+"""Chat completions: one client and its pool of connections for all calls of the process.
 
 The SDK sends the request and reads the status; the body's events are read here. Three things make a reply
 cost a fifth of what the SDK's typed stream costs (bench/openai_chat.py): its events are not made into
@@ -22,7 +22,7 @@ from agent.errors import ProviderError, ProviderRejected, ProviderUnavailable, W
 from agent.providers import ChatRequest, LLMEvent, ProviderContext, TextDelta
 from providers.openai.answer import Answer
 from providers.openai.body import FAILURES, Body
-from providers.openai.options import Options
+from providers.openai.options import NAME, Options
 from providers.openai.problems import dropped, of_connection, of_status, unsupported
 from providers.openai.prompt import Prompt
 from providers.openai.sse import EventStream
@@ -44,27 +44,19 @@ _MAX_TRIES = 4
 """A request, two parameters that the server does not take, one connection that was closed while idle."""
 
 
-class OpenAIChat:
-    """`agent.providers.LLM` on chat completions.
+class Chat:
+    """What `providers.openai.provider` is once the SDK is there: the same methods, by the same contracts."""
 
-    Options: `model` (or `PARLEY_OPENAI_MODEL`), `base_url` (or `PARLEY_OPENAI_BASE_URL`, `OPENAI_BASE_URL`),
-    `api_key_name` (the variable that holds the key: `OPENAI_API_KEY`), `max_tokens`, `temperature` and the
-    other usual parameters, `extra` for a server's own, `knowledge`, `keep_warm`, `timeout_ms`. At an address
-    other than OpenAI's there need not be a key.
-    """
+    name = NAME
 
-    name = "openai"
-
-    def __init__(self, context: ProviderContext) -> None:
-        """Raises `ConfigError` for options that there are not."""
-        self.options = Options.read(context.options, context.secrets)
-        self.counts: Counter[str] = Counter()
-        """`truncated`: ended by the token limit; `slow_end`: the stream's end did not come; `reconnected`:
-        asked again since an idle connection had been closed; `adapted`: asked again without a parameter."""
+    def __init__(self, context: ProviderContext, options: Options, counts: Counter[str]) -> None:
+        """`counts` gets what is said at `OpenAIChat.counts`."""
+        self.options = options
+        self.counts = counts
         self._agent = context.agent
         self._clock = context.clock
-        self._key = context.secrets.get(self.options.key_name, "").strip()
-        self._prompt = Prompt(context.agent, self.options)
+        self._key = context.secrets.get(options.key_name, "").strip()
+        self._prompt = Prompt(context.agent, options)
         self._client: openai.AsyncOpenAI | None = None
         self._answered = False
         self._used_ms = 0.0
@@ -146,7 +138,7 @@ class OpenAIChat:
                 )
             except openai.APIStatusError as error:
                 if not left or not self._adapt(sent, error):
-                    raise of_status(self.name, error, self.options.key_name) from error
+                    raise of_status(self.name, error, self.options.key_name, self._key) from error
             except FAILURES as error:
                 if not left or not self._answered or not dropped(error):
                     raise self._lost(error) from error
@@ -204,7 +196,7 @@ class OpenAIChat:
             names = _model_names(response.content)
         except openai.APIStatusError as error:
             if error.status_code not in (404, 405):
-                raise of_status(self.name, error, self.options.key_name) from error
+                raise of_status(self.name, error, self.options.key_name, self._key) from error
             names = set()
         except FAILURES as error:
             raise self._lost(error) from error

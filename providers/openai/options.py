@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from agent.errors import ConfigError
 
+NAME = "openai"
+"""The provider's, in chains, metrics and logs."""
 DEFAULT_BASE = "https://api.openai.com/v1"
 DEFAULT_MODEL = "gpt-4.1"
 """The quickest of OpenAI's own to its first token in the sheet's table (openai.md 9): 536 ms at the

@@ -11,6 +11,7 @@ import httpx2
 import openai
 
 from agent.errors import ProviderError, ProviderRejected, ProviderTimeout, ProviderUnavailable
+from providers.connections import hidden
 
 NO_CREDIT = frozenset(
     ("insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "account_deactivated")
@@ -20,11 +21,12 @@ _BUSY = frozenset(("rate_limit_exceeded", "server_error", "overloaded_error", "i
 _CHARS = 300
 
 
-def of_status(provider: str, error: openai.APIStatusError, key_name: str) -> ProviderError:
-    """The error for an HTTP status other than success."""
+def of_status(provider: str, error: openai.APIStatusError, key_name: str, key: str = "") -> ProviderError:
+    """The error for an HTTP status other than success. `key` is hidden in it: some servers repeat it."""
     status, body = error.status_code, _inside(error.body)
     code = str(body.get("code") or "")
-    said = f"{status} {_shortened(body.get('message') or error.response.reason_phrase)}".strip()
+    message = hidden(str(body.get("message") or error.response.reason_phrase), key)
+    said = f"{status} {_shortened(message)}".strip()
     if code in NO_CREDIT or status == 402:
         return ProviderRejected(provider, f"{said}: out of credit, top up the account behind {key_name}")
     if status == 429:

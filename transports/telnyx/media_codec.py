@@ -16,6 +16,7 @@ from agent.audio.codec import make_encoder
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, Encoding, linear
 from agent.audio.vad import RATES_HZ
 from agent.errors import WireError
+from transports.event_json import read_event
 from transports.telnyx.byte_order import ByteOrder
 from transports.telnyx.options import DEFAULT_L16_HZ, ByteOrderChoice
 
@@ -134,15 +135,7 @@ class MediaDecoder:
 
     def decode(self, data: bytes) -> Event | None:
         """One message from Telnyx; None for audio that is not the caller's. Raises `WireError`."""
-        try:
-            message = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise WireError("malformed_json", str(error)) from None
-        try:
-            event = message["event"]
-        except (KeyError, TypeError):
-            kind = "unknown_event" if isinstance(message, dict) else "not_an_object"
-            raise WireError(kind, f"no event in {message!r:.60}") from None
+        message, event = read_event(data)
         if event == "media":
             return self._media(message)
         reader = _READERS.get(event) if isinstance(event, str) else None

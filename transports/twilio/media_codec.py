@@ -14,6 +14,7 @@ import orjson
 
 from agent.audio.formats import PCMU_8K
 from agent.errors import WireError
+from transports.event_json import read_event
 from transports.twilio.relay_codec import key, text_map
 
 _MAX_TIMESTAMP_MS = 1 << 40
@@ -80,15 +81,7 @@ class MediaDecoder:
 
     def decode(self, data: bytes) -> MediaEvent:
         """One message from Twilio. Raises `WireError`."""
-        try:
-            message = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise WireError("malformed_json", str(error)) from None
-        try:
-            event = message["event"]
-        except (KeyError, TypeError):
-            kind = "unknown_event" if isinstance(message, dict) else "not_an_object"
-            raise WireError(kind, f"no event in {message!r:.60}") from None
+        message, event = read_event(data)
         if event == "media":
             return self._media(message)
         reader = _READERS.get(event) if isinstance(event, str) else None

@@ -130,12 +130,35 @@ async def test_a_caller_who_interrupts_cancels_the_rest(
 # --- one reply, several sentences ----------------------------------------------------------------------
 
 
-async def test_the_sentences_of_a_reply_go_on_in_one_context(
-    cartesia: Cartesia, simulator: CartesiaSimulator
+@pytest.fixture
+async def continuing(simulator: CartesiaSimulator) -> AsyncIterator[Cartesia]:
+    made = provider(simulator.url, continuations=True)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("position", ["only", "first", "middle", "last", "more"])
+async def test_unless_asked_to_no_context_is_kept_open(
+    cartesia: Cartesia, simulator: CartesiaSimulator, position: str
 ) -> None:
-    first = await spoken(cartesia, request(TEXT, context="reply", position="first"))
-    middle = await spoken(cartesia, request(OTHER, context="reply", position="middle"))
-    last = await spoken(cartesia, request(TEXT, context="reply", position="last"))
+    await spoken(cartesia, request(context="reply", position=position))
+    assert [asked["continue"] for asked in simulator.requests] == [False]
+    assert simulator.counts.active == 0
+
+
+async def test_a_reply_of_one_sentence_keeps_no_context_open(
+    continuing: Cartesia, simulator: CartesiaSimulator
+) -> None:
+    await spoken(continuing, request(context="reply", position="only"))
+    assert [asked["continue"] for asked in simulator.requests] == [False]
+
+
+async def test_the_sentences_of_a_reply_go_on_in_one_context(
+    continuing: Cartesia, simulator: CartesiaSimulator
+) -> None:
+    first = await spoken(continuing, request(TEXT, context="reply", position="first"))
+    middle = await spoken(continuing, request(OTHER, context="reply", position="middle"))
+    last = await spoken(continuing, request(TEXT, context="reply", position="last"))
     assert [audio(chunks) for chunks in (first, middle, last)] == [
         (await tones(text, "en", PCMU_8K)).audio for text in (TEXT, OTHER, TEXT)
     ]
@@ -149,43 +172,52 @@ async def test_the_sentences_of_a_reply_go_on_in_one_context(
 
 
 async def test_a_context_that_nobody_goes_on_with_is_ended(
-    simulator: CartesiaSimulator, monkeypatch: pytest.MonkeyPatch
+    continuing: Cartesia, simulator: CartesiaSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket_module, "LINGER_MS", 30.0)
-    cartesia = provider(simulator.url, continuations=True)
-    await spoken(cartesia, request(context="reply"))
+    await spoken(continuing, request(context="reply"))
     assert simulator.counts.active == 1
     await until(lambda: simulator.counts.finished == 1)
     assert simulator.counts.expired == 0
-    await spoken(cartesia, request(context="reply"))
+    await spoken(continuing, request(context="reply"))
     assert simulator.counts.contexts == 2
-    await cartesia.close()
 
 
-async def test_two_replies_never_share_a_context(cartesia: Cartesia, simulator: CartesiaSimulator) -> None:
-    await spoken(cartesia, request(context="one", position="first"))
-    await spoken(cartesia, request(context="two", position="first"))
+async def test_sentences_that_are_said_at_once_leave_no_context_behind(
+    continuing: Cartesia, simulator: CartesiaSimulator
+) -> None:
+    await asyncio.gather(
+        *(spoken(continuing, request(text, context="reply", position="middle")) for text in (TEXT, OTHER))
+    )
+    await spoken(continuing, request(TEXT, context="reply", position="last"))
+    await until(lambda: simulator.counts.finished == 2)
+    assert simulator.counts.active == 0
+
+
+async def test_two_replies_never_share_a_context(continuing: Cartesia, simulator: CartesiaSimulator) -> None:
+    await spoken(continuing, request(context="one", position="first"))
+    await spoken(continuing, request(context="two", position="first"))
     assert simulator.counts.contexts == 2
 
 
 async def test_a_reply_that_changes_its_voice_gets_another_context(
-    cartesia: Cartesia, simulator: CartesiaSimulator
+    continuing: Cartesia, simulator: CartesiaSimulator
 ) -> None:
-    await spoken(cartesia, request(context="reply", position="first"))
-    await spoken(cartesia, request(context="reply", position="last", language="es"))
+    await spoken(continuing, request(context="reply", position="first"))
+    await spoken(continuing, request(context="reply", position="last", language="es"))
     assert simulator.counts.contexts == 2
     assert not simulator.counts.errors
 
 
 async def test_a_context_that_the_service_dropped_early_is_begun_anew(
-    cartesia: Cartesia, simulator: CartesiaSimulator
+    continuing: Cartesia, simulator: CartesiaSimulator
 ) -> None:
     simulator.timings.scale = 0.02  # 1 s is 20 ms
-    await spoken(cartesia, request(context="reply", position="first"))
+    await spoken(continuing, request(context="reply", position="first"))
     await until(lambda: simulator.counts.expired == 1)
-    chunks = await spoken(cartesia, request(OTHER, context="reply", position="last"))
+    chunks = await spoken(continuing, request(OTHER, context="reply", position="last"))
     assert audio(chunks) == (await tones(OTHER, "en", PCMU_8K)).audio
-    assert cartesia.counts["again"] == 1
+    assert continuing.counts["again"] == 1
 
 
 # --- every way to fail ---------------------------------------------------------------------------------
@@ -369,7 +401,7 @@ async def test_an_old_socket_is_replaced_and_finishes_what_it_carries(
 async def test_the_service_closes_an_idle_socket_and_another_takes_its_place(
     simulator: CartesiaSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("providers.connections.RETRY_MS", (10.0, 100.0))
+    monkeypatch.setattr("providers.warm.RETRY_MS", (10.0, 100.0))
     simulator.timings.scale = 0.0003  # 5 minutes are 90 ms
     cartesia = provider(simulator.url)
     await cartesia.warm()

@@ -298,10 +298,29 @@ async def test_an_open_socket_that_says_nothing_is_given_up(
     feed(stalled, mu_law(speech[HOURS]))
     stalled.finalize()
     await listener.until(lambda heard: bool(heard.errors))
-    assert isinstance(listener.errors[0], ProviderTimeout)
-    assert listener.flushed == 1
+    assert type(listener.errors[0]) is ProviderTimeout
+    assert listener.flushed == 0, "there are no words: the failure is the answer"
     assert bool(deepgram.bad_messages) == (fault is Fault.GARBAGE)
     await stalled.close()
+    await deepgram.close()
+    await until(lambda: simulator.counts.open == 0)
+
+
+async def test_words_that_come_too_late_for_any_reply_are_a_failure(
+    simulator: DeepgramLiveSimulator, speech: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "LAG_MS", 150.0)
+    simulator.timings.set("interim", Profile.fixed(300))
+    deepgram = provider(simulator.url, spares=False)
+    listener = Listener()
+    stream = await opened(deepgram, listener)
+    feed(stream, mu_law(speech[HOURS]))
+    await asyncio.sleep(0.1)
+    feed(stream, mu_law(speech[HOURS]))  # behind what the late words are about
+    await listener.until(lambda heard: bool(heard.errors))
+    assert isinstance(listener.errors[0], ProviderTimeout)
+    assert "ms after the audio" in str(listener.errors[0])
+    await stream.close()
     await deepgram.close()
     await until(lambda: simulator.counts.open == 0)
 
@@ -342,7 +361,7 @@ async def test_a_waiting_socket_that_dies_is_replaced(
     speech: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("providers.connections.RETRY_MS", (10.0, 100.0))
+    monkeypatch.setattr("providers.warm.RETRY_MS", (10.0, 100.0))
     monkeypatch.setattr(stream_module, "KEEP_ALIVE_MS", 60_000.0)
     simulator.timings.scale = 0.01
     waiting = provider(simulator.url)
