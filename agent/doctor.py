@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from agent.agentfile import load_agent
 from agent.errors import ConfigError
+from agent.peers import read_peers
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, load
 from agent.settings import Settings, variables
 
@@ -23,8 +24,18 @@ MIN_FILES = 4_096
 
 _CLOSE = 0.9
 """Likeness (difflib) of a misspelt variable: one letter wrong, missing or swapped."""
-_PROVIDER_KEYS = {"openai": "OPENAI_API_KEY"}
+_PROVIDER_KEYS = {
+    "openai": "OPENAI_API_KEY",
+    "deepgram": "DEEPGRAM_API_KEY",
+    "cartesia": "CARTESIA_API_KEY",
+}
 """Variables that network providers cannot do without."""
+_READ_ELSEWHERE = (
+    "PARLEY_PEERS", "PARLEY_STORE", "PARLEY_STORE_WORDS", "PARLEY_RECORD_DIR", "PARLEY_RECORD_EVERY",
+    "PARLEY_LOG_FORMAT", "PARLEY_LOG_LEVEL", "PARLEY_LOG_PERSONAL", "PARLEY_OTEL_WORDS",
+    "PARLEY_OPENAI_BASE_URL", "PARLEY_OPENAI_MODEL",
+)  # fmt: skip
+"""Variables of the server that are not settings. Transports check the names with their prefix at start."""
 
 
 class Finding(NamedTuple):
@@ -61,6 +72,7 @@ def examine(agent_file: Path | None) -> Iterator[Finding]:
         return
     yield Finding("ok", "environment")
     yield from _misspelt(settings)
+    yield from _peers(settings)
     yield from _agent(settings)
     yield from _plugins(settings)
     yield from _secrets(settings)
@@ -79,11 +91,21 @@ def examine(agent_file: Path | None) -> Iterator[Finding]:
 
 def _misspelt(settings: Settings) -> Iterator[Finding]:
     """A variable that nobody reads is not a mistake for sure: a transport's own, or one of Kubernetes'."""
-    known = variables()
+    known = (*variables(), *_READ_ELSEWHERE)
     for name in sorted(settings.environ):
         close = difflib.get_close_matches(name, known, 1, _CLOSE)
         if name.startswith("PARLEY_") and name not in known and close:
             yield Finding("warn", f"{name} is not read by the server: did you mean {close[0]}?")
+
+
+def _peers(settings: Settings) -> Iterator[Finding]:
+    try:
+        peers = read_peers(settings.environ)
+    except ConfigError as error:
+        yield Finding("fail", str(error))
+        return
+    if peers:
+        yield Finding("ok", f"metrics together with {len(peers)} other processes")
 
 
 def _agent(settings: Settings) -> Iterator[Finding]:
@@ -94,13 +116,16 @@ def _agent(settings: Settings) -> Iterator[Finding]:
             yield Finding("fail", line)
         return
     yield Finding("ok", f"agent file: {agent.name}")
-    for group, chain in ((STT, agent.providers.stt), (LLM, agent.providers.llm), (TTS, agent.providers.tts)):
+    providers, smaller = agent.providers, agent.budgets.smaller_model
+    models = [*providers.llm, smaller] if smaller is not None else providers.llm
+    for group, chain in ((STT, providers.stt), (LLM, models), (TTS, providers.tts)):
         for choice in chain:
             yield _loads(group, choice.provider)
             key = _PROVIDER_KEYS.get(choice.provider)
             # A service of one's own at another address may well want no key.
-            if key is not None and not settings.secret(key) and "base_url" not in choice.options:
-                yield Finding("fail", f"{choice.provider}: set {key}")
+            named = choice.options.get("api_key_name", key)
+            if key is not None and not settings.secret(str(named)) and "base_url" not in choice.options:
+                yield Finding("fail", f"{choice.provider}: set {named}")
 
 
 def _plugins(settings: Settings) -> Iterator[Finding]:
@@ -120,13 +145,14 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
     for transport, names in (
         ("twilio", ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID")),
         ("telnyx", ("TELNYX_PUBLIC_KEY", "TELNYX_API_KEY")),
+        ("webrtc", ("PARLEY_WEBRTC_SECRET",)),
     ):
         if transport not in settings.transports:
             continue
         missing = [name for name in names if not settings.environ.get(name)]
         if missing:
-            what = f"{transport}: {' and '.join(missing)} not set: only loopback callers, or no REST actions"
-            yield Finding("warn", what)
+            without = "only loopback callers" + ("" if transport == "webrtc" else ", or no REST actions")
+            yield Finding("warn", f"{transport}: {' and '.join(missing)} not set: {without}")
         else:
             yield Finding("ok", f"{transport} secrets")
     if settings.public_url is None:

@@ -26,8 +26,12 @@ _FLAGS = {
     "--trusted-proxies": "comma-separated networks whose forwarded headers count",
 }
 """Flags of `parley serve`. Secrets have none: they only come from the environment."""
-_SIGNED_WITH = {"twilio": "TWILIO_AUTH_TOKEN", "telnyx": "TELNYX_PUBLIC_KEY"}
-"""The secret with which each platform's requests are verified."""
+_SIGNED_WITH = {
+    "twilio": "TWILIO_AUTH_TOKEN",
+    "telnyx": "TELNYX_PUBLIC_KEY",
+    "webrtc": "PARLEY_WEBRTC_SECRET",
+}
+"""The secret with which each platform's requests (a browser's session tokens) are verified."""
 
 
 class Serve:
@@ -63,6 +67,8 @@ def banner(settings: Settings, agent: AgentFile, public: tuple[str, int], side: 
         f"{agent.name}  ({', '.join(agent.languages)}; {settings.agent_file or 'the example that ships'})",
         f"  calls    {settings.public_url or own}"
         + (f"  (listening on {own})" if settings.public_url else ""),
+        f"  watch    http://{_address(_reachable(side))}/"
+        + ("  (asks for PARLEY_SIDE_TOKEN)" if settings.side_token else ""),
         f"  side     http://{_address(side)}  /metrics /latency /calls /healthz /readyz",
     ]
     for transport in settings.transports:
@@ -81,6 +87,12 @@ def banner(settings: Settings, agent: AgentFile, public: tuple[str, int], side: 
 def _address(address: tuple[str, int]) -> str:
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reachable(address: tuple[str, int]) -> tuple[str, int]:
+    """What a browser on this machine can open: a socket bound to all addresses has none of its own."""
+    host, port = address
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
 
 
 def _variable(flag: str) -> str:

@@ -2,15 +2,20 @@
 
 Switched on by the standard variables: `OTEL_EXPORTER_OTLP_ENDPOINT` (or `…_TRACES_ENDPOINT`) names the
 collector, which is spoken to by OTLP over HTTP; the SDK reads the rest of them (headers, sampler, service
-name, batch sizes). Spans are made from a turn's figures once it sounds or is over, never while it runs, so a
-collector that hangs costs nothing but its own spans.
+name, batch sizes). Spans are made from a turn's figures once the next one sounds or the call is over, by a
+thread of their own: five spans take the SDK 100 to 400 us, which the event loop does not have to give. A turn
+costs it a reference put into a queue (`bench/traces.py`), and a collector that hangs costs nothing but its
+own spans.
 
 Attributes follow the semantic conventions for generative AI where those have a name (`gen_ai.*`); the rest is
 `parley.*`. Words and numbers of callers are left out unless `PARLEY_OTEL_WORDS=1`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -22,10 +27,18 @@ from agent.clock import Clock
 from agent.latency import Stage
 from agent.records import CallObserver, CallRecord, TurnRecord
 
+logger = logging.getLogger(__name__)
+
 MAX_OPEN = 2_000
 """Calls whose spans are open; a further one is not traced (the slots of a process are fewer)."""
+MAX_WAITING = 2_000
+"""Turns that wait for their spans; further ones have none. There is room beyond it for the ends of calls:
+without its end a call's span would stay open for ever."""
 CLOSE_MS = 3_000
-"""How long the last spans may take to be sent."""
+"""How long the last spans may take to be made, and again to be sent."""
+_PAUSE_S = 0.001
+"""Between two turns' spans: the event loop, which shares one interpreter lock with this, never waits for more
+than one turn's."""
 _NS = 1_000_000_000
 
 _KINDS = {
@@ -40,32 +53,110 @@ _ALONE = ("greeting", "reprompt", "goodbye", "apology", "not_understood")
 """Turns that the agent takes by itself."""
 
 
+class _Work(NamedTuple):
+    """Turns of a call that are over, and will not change any more."""
+
+    call: CallRecord
+    turns: Sequence[TurnRecord]
+    ended: bool
+    """So is the call."""
+
+
 class Traces(CallObserver):
-    """Observer of all calls. Event loop only; exporting is the SDK's own thread's work."""
+    """Observer of all calls. Called on the event loop; never waits."""
 
     def __init__(self, provider: TracerProvider, clock: Clock, *, words: bool = False) -> None:
-        """`words`: what both sides said becomes an attribute of the turn."""
+        """Starts the thread. `words`: what both sides said becomes an attribute of the turn."""
         self._provider = provider
+        self._told: dict[str, int] = {}
+        """By call: turns handed over."""
+        self._queue: queue.Queue[_Work | None] = queue.Queue(MAX_WAITING + MAX_OPEN)
+        self._maker = SpanMaker(provider, clock, words=words)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._make, name="traces", daemon=True)
+        self.dropped = 0
+        """Turns without spans, because the thread did not keep up."""
+        self.faults = 0
+        """Hand-overs whose spans could not be made, each logged."""
+        self._behind = False
+        self._thread.start()
+
+    @property
+    def skipped(self) -> int:
+        """Calls without spans, because too many were open."""
+        return self._maker.skipped
+
+    def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
+        """A turn sounds: the ones before it are over."""
+        begin = self._told.get(call.call_id, 0)
+        if turn.index > begin:
+            self._told[call.call_id] = turn.index
+            self._hand_over(_Work(call, call.turns[begin : turn.index], ended=False))
+
+    def call_ended(self, call: CallRecord) -> None:
+        """See `agent.records.CallObserver`."""
+        begin = self._told.pop(call.call_id, 0)
+        self._hand_over(_Work(call, call.turns[begin:], ended=True))
+
+    def close(self) -> None:
+        """Make and send what is left; twice `CLOSE_MS` at most. Blocks. Idempotent."""
+        self._stopping.set()
+        try:
+            self._queue.put_nowait(None)
+        except queue.Full:
+            pass  # it is busy, and sees `_stopping` when nothing is left
+        self._thread.join(CLOSE_MS / 1000)
+        if self._thread.is_alive():
+            logger.error("traces: %d turns have no spans: not made in time", self._queue.qsize())
+        self._provider.force_flush(CLOSE_MS)
+        self._provider.shutdown()
+
+    def _hand_over(self, work: _Work) -> None:
+        if self._queue.qsize() < MAX_WAITING or (work.ended and not self._queue.full()):
+            # The event loop alone puts: there is still room.
+            self._queue.put_nowait(work)
+            return
+        self.dropped += len(work.turns)
+        if not self._behind:
+            self._behind = True
+            logger.warning("traces cannot keep up: turns have no spans")
+
+    def _make(self) -> None:
+        """The thread: until told to stop and nothing is left."""
+        while not (self._stopping.is_set() and self._queue.empty()):
+            work = self._queue.get()
+            if work is None:
+                continue
+            try:
+                self._maker.make(work.call, work.turns, ended=work.ended)
+            except Exception:  # one turn's spans, or an exporter of somebody else's: the next one may do
+                self.faults += 1
+                logger.exception("call %s: spans could not be made", work.call.call_id)
+            self._stopping.wait(_PAUSE_S)
+
+
+class SpanMaker:
+    """Makes the spans of calls: one thread's."""
+
+    def __init__(self, provider: TracerProvider, clock: Clock, *, words: bool) -> None:
         self._tracer = provider.get_tracer("parley")
         self._clock = clock
         self._words = words
         self._open: dict[str, Span] = {}
-        self._told: dict[str, int] = {}
-        """By call: turns that have their spans."""
         self.skipped = 0
+        """Calls without spans, because too many were open."""
 
-    def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
-        """A turn sounds: the ones before it are over."""
-        span = self._span_of(call)
-        if span is not None:
-            self._tell_until(call, turn.index, span)
-
-    def call_ended(self, call: CallRecord) -> None:
-        """See `agent.records.CallObserver`."""
+    def make(self, call: CallRecord, turns: Sequence[TurnRecord], *, ended: bool) -> None:
+        """Spans of turns that are over; `ended`: they are the call's last, and its own span ends."""
         span = self._span_of(call)
         if span is None:
             return
-        self._tell_until(call, len(call.turns), span)
+        for turn in turns:
+            self._tell(call, turn, span)
+        if ended:
+            self._end(call, span)
+
+    def _end(self, call: CallRecord, span: Span) -> None:
         counters = call.counters
         span.set_attributes(
             {
@@ -80,12 +171,6 @@ class Traces(CallObserver):
             span.set_status(Status(StatusCode.ERROR, call.cause))
         span.end(_ns(call.ended_unix_s or self._clock.unix_s()))
         self._open.pop(call.call_id, None)
-        self._told.pop(call.call_id, None)
-
-    def close(self) -> None:
-        """Send what is left; `CLOSE_MS` at most. Blocks."""
-        self._provider.force_flush(CLOSE_MS)
-        self._provider.shutdown()
 
     def _span_of(self, call: CallRecord) -> Span | None:
         span = self._open.get(call.call_id)
@@ -107,12 +192,6 @@ class Traces(CallObserver):
                 attributes=attributes,
             )
         return span
-
-    def _tell_until(self, call: CallRecord, until: int, span: Span) -> None:
-        begin = self._told.get(call.call_id, 0)
-        for turn in call.turns[begin:until]:
-            self._tell(call, turn, span)
-        self._told[call.call_id] = max(begin, until)
 
     def _tell(self, call: CallRecord, turn: TurnRecord, parent: Span) -> None:
         """The spans of one turn: from the caller's last voiced sample to the reply's first sound."""

@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, web
 from agent.clock import Clock
 from agent.errors import Refused, TicketError, WireError
 from agent.lines import CallHost, LineCall, Slot
+from agent.records import NOT_READ
 from transports.sparing_log import SparingLog
 from transports.websocket import MAX_MESSAGE_BYTES, MediaWebSocket
 
@@ -42,7 +43,7 @@ class Session(abc.ABC):
 
     def __init__(self, host: CallHost, clock: Clock, notices: SparingLog) -> None:
         """`notices`: for lines about sockets that are not on a call; all of the transport share it."""
-        self.socket = MediaWebSocket(clock, self._on_text)
+        self.socket = MediaWebSocket(clock, self._on_text, self._not_read)
         self.call_id = ""
         """The platform's id of the call, once it was answered."""
         self._host = host
@@ -178,6 +179,10 @@ class Session(abc.ABC):
         else:
             self.bad("too_long", f"{len(data)} bytes")
 
+    def _not_read(self) -> None:
+        """Told by the socket for each message: counted while it happens, not once it is over."""
+        self.bad(NOT_READ, "the peer does not read: what is sent to it is dropped")
+
     def _wake(self) -> None:
         """Let the handler look at what has changed: a deadline in the past ends its waiting."""
         if self._scope is not None and not self._scope.expired():
@@ -202,8 +207,6 @@ class Session(abc.ABC):
         """The one way down: the call, then the socket. A server that stops passes here as well."""
         self._over = True
         self._scope = None
-        if self.socket.dropped_sends:
-            self.bad("peer_not_reading", f"{self.socket.dropped_sends} of ours were not read")
         if self.listener is None:
             for kind, count in self._bad.items():
                 for _ in range(count):

@@ -55,11 +55,14 @@ class _DirectQueue(WebSocketDataQueue):
 class MediaWebSocket(web.WebSocketResponse):
     """A server-side WebSocket whose text messages arrive at `on_text` and whose sends never block.
 
-    `on_text` is called synchronously with each message's bytes and must not raise.
+    `on_text` is called synchronously with each message's bytes and must not raise; `on_dropped` neither, for
+    each message of ours that was dropped because the peer does not read.
     `await run()` returns when the socket is closed by either side; `await shut()` afterwards, in any case.
     """
 
-    def __init__(self, clock: Clock, on_text: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, clock: Clock, on_text: Callable[[bytes], None], on_dropped: Callable[[], None] | None = None
+    ) -> None:
         super().__init__(
             compress=False,
             max_msg_size=_MAX_READ_BYTES,
@@ -69,6 +72,7 @@ class MediaWebSocket(web.WebSocketResponse):
         )
         self._clock = clock
         self._on_text = on_text
+        self._on_dropped = on_dropped
         # Kept: before Python 3.12 each `get_running_loop` is a system call.
         self._now_s = asyncio.get_running_loop().time
         self._blocked_since_ms: float | None = None
@@ -123,6 +127,8 @@ class MediaWebSocket(web.WebSocketResponse):
             return False
         if transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             self.dropped_sends += 1
+            if self._on_dropped is not None:
+                self._on_dropped()
             self._note_blocked()
             return False
         self._blocked_since_ms = None

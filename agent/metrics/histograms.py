@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ _DIGITS = 2
 _SUB_BUCKET_BITS = 8
 """HdrHistogram takes the power of two above 2 * 10^digits sub-buckets: 256."""
 _HALF_BITS = _SUB_BUCKET_BITS - 1
+_MAX_COUNT = 2**32 - 1
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 MAX_SERIES = 512
 """Label sets; further ones count as `other` in every label. 40 kB each, and most are never made."""
@@ -223,6 +224,34 @@ class LatencyTable:
             series = self.series.get(key) or self._new(key)
             self._counts[-1, series.row] += row
         self.advance(now_ms)
+
+    def add_counts(self, counted: "Counted") -> None:
+        """Count in what another process counted, as if since start."""
+        series = self.series.get(counted.key) or self._new(counted.key)
+        self._counts[-1, series.row, counted.buckets] += counted.times
+
+
+class Counted(NamedTuple):
+    """One series of another process: buckets that have any, each once, and how many."""
+
+    key: Key
+    buckets: npt.NDArray[np.int64]
+    times: Counts
+
+
+def read_counted(entry: Sequence[Any]) -> Counted:
+    """From the labels in order, bucket numbers and counts. Raises `ValueError` for what are none."""
+    *labels, buckets, times = entry
+    if len(labels) != len(Key._fields) or not all(isinstance(label, str) for label in labels):
+        raise ValueError("not the labels of a series")
+    places, counts = np.array(buckets, np.int64), np.array(times, np.int64)
+    if places.shape != counts.shape or places.ndim != 1 or len(set(buckets)) != len(buckets):
+        raise ValueError("not one count for each bucket")
+    if len(places) and (places.min() < 0 or places.max() >= LENGTH):
+        raise ValueError("no such bucket")
+    if len(counts) and (counts.min() < 0 or counts.max() > _MAX_COUNT):
+        raise ValueError("no such count")
+    return Counted(Key(*labels), places, counts.astype(np.uint32))
 
 
 def _labels(key: Key) -> dict[str, str]:

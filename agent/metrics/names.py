@@ -97,7 +97,7 @@ STAGES = (
         Stage.SERVER_CANCEL, "B3", Party.OURS, "Words understood, to model and synthesis cancelled", 20
     ),
     StageName(
-        Stage.BUFFER_FLUSH, "B4", Party.CARRIER, "`clear` written, to the far end's answer that it did", 150
+        Stage.BUFFER_FLUSH, "B4", Party.CARRIER, "`clear` written, to the answer to a mark behind it", 150
     ),
     StageName(
         Stage.ARRIVAL_JITTER,
@@ -162,6 +162,7 @@ COUNTER_HELP = {
     "provider_failures": "Provider failures met by calls",
     "apologies": "Turns answered by the apology since no provider could",
     "bad_messages": "Messages from platforms that could not be understood",
+    "sends_dropped": "Messages to platforms (audio, text) dropped because the peer did not read",
     "ceilings": "States that lasted too long and were ended",
     "reconnects": "Lost sockets that were replaced while the call went on",
 }
@@ -179,11 +180,29 @@ PLAYOUT_GAP = _counter(
     "playout_gap_seconds", "Silence that underruns put into the agent's speech", "transport"
 )
 TURN_GAPS = _counter("turn_gaps", "Answered turns by how natural the gap before them was", "transport", "gap")
+BUDGETS_BLOWN = _counter(
+    "budget_blown",
+    "Stages that took longer than the agent file's budget, and what was done about it",
+    "stage",
+    "action",
+    "transport",
+    target="0",
+)
 CALLS_LIVE = _gauge("calls_live", "Calls that are on", "transport")
 CALLS_ENDED = _counter("calls_ended", "Calls that ended", "transport", "cause")
 CALLS_REFUSED = _counter("calls_refused", "Calls not taken", "reason")
 BAD_REQUESTS = _counter("bad_requests", "Requests refused before a call", "transport", "kind")
 FAILOVERS = _counter("failovers", "Failures of each provider that its chain went on from", "kind", "provider")
+PROVIDER_EVENTS = _counter(
+    "provider_events",
+    "What providers count: connections opened, failed, reused, lost; messages unsent; requests asked again",
+    "kind",
+    "provider",
+    "event",
+)
+PROVIDER_CONNECT_SECONDS = _counter(
+    "provider_connect_seconds", "Time that opening those connections took together", "kind", "provider"
+)
 SLOTS = _gauge("slots", "Slots in all")
 SLOTS_TAKEN = _gauge("slots_taken", "Slots held by calls and tickets")
 DRAINING = _gauge("draining", "1 while new calls are refused before the end")
@@ -218,13 +237,22 @@ DISK_USED = _gauge(
 CERTIFICATE_END = _gauge(
     "tls_certificate_expiry_timestamp_seconds", "When the public port's certificate ends"
 )
+PROCESSES = _gauge("processes", "Processes that this answer adds up")
+PEER_MISSES = _counter(
+    "peer_misses", "Times that a sibling process did not answer in time, and was left out", "peer"
+)
+TASKS = _gauge("tasks", "Tasks of the event loop: flat while the number of calls is")
+OBJECTS = _gauge(
+    "objects", "Blocks of memory that the interpreter holds, about one per object: flat in a long run"
+)
 BUILD = _gauge("build_info", "1; the version is the label", "version")
 
 METRICS = (
-    STAGE_SECONDS, *COUNTERS.values(), PLAYOUT_GAP, TURN_GAPS, CALLS_LIVE, CALLS_ENDED, CALLS_REFUSED,
-    BAD_REQUESTS, FAILOVERS, SLOTS, SLOTS_TAKEN, DRAINING, QUALITY, LOOP_LAG, LOOP_LAG_MAX,
-    PLAYOUT_LATE_MAX, STALLS, STALL_SECONDS, VIOLATIONS, THROTTLED_PERIODS, THROTTLED_SECONDS, MEMORY_USED,
-    MEMORY_LIMIT, DISK_USED, CERTIFICATE_END, BUILD,
+    STAGE_SECONDS, *COUNTERS.values(), PLAYOUT_GAP, TURN_GAPS, BUDGETS_BLOWN, CALLS_LIVE, CALLS_ENDED,
+    CALLS_REFUSED, BAD_REQUESTS, FAILOVERS, PROVIDER_EVENTS, PROVIDER_CONNECT_SECONDS, SLOTS, SLOTS_TAKEN,
+    DRAINING, QUALITY, LOOP_LAG, LOOP_LAG_MAX, PLAYOUT_LATE_MAX, STALLS, STALL_SECONDS, VIOLATIONS,
+    THROTTLED_PERIODS, THROTTLED_SECONDS, MEMORY_USED, MEMORY_LIMIT, DISK_USED, CERTIFICATE_END, PROCESSES,
+    PEER_MISSES, TASKS, OBJECTS, BUILD,
 )  # fmt: skip
 """All metrics of our own. prometheus-client's `process_*` and `python_gc_*` are exported beside them."""
 

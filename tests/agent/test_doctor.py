@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
+from agent import doctor
 from agent.doctor import Doctor, examine
+from agent.settings import variables
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +89,37 @@ def test_a_misspelt_variable_is_noticed_and_others_own_are_not(monkeypatch: pyte
     monkeypatch.setenv("PARLEY_TWILIO_MODE", "media")
     noticed = [what for what in found("warn") if "did you mean" in what]
     assert noticed == ["PARLEY_MAX_CALL is not read by the server: did you mean PARLEY_MAX_CALLS?"]
+
+
+def test_every_variable_that_the_core_and_the_providers_read_is_known() -> None:
+    root = Path(__file__).parents[2]
+    named = {
+        name
+        for package in ("agent", "providers")
+        for path in (root / package).rglob("*.py")
+        if path.name != "doctor.py"
+        for name in re.findall(r'"(PARLEY_[A-Z_]*[A-Z])"', path.read_text())
+    }
+    assert len(named) > 20
+    # Transports check names with their own prefix at start.
+    ours = {name for name in named if not name.startswith("PARLEY_WEBRTC_")}
+    assert ours <= {*variables(), *doctor._READ_ELSEWHERE}
+
+
+def test_a_misspelt_variable_that_is_no_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PEER", "http://127.0.0.1:9465")
+    assert "PARLEY_PEER is not read by the server: did you mean PARLEY_PEERS?" in found("warn")
+
+
+def test_siblings_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PEERS", "http://127.0.0.1:9465")
+    assert "metrics together with 1 other processes" in found("ok")
+    monkeypatch.setenv("PARLEY_PEERS", "127.0.0.1:9465")
+    assert [what for what in found("fail") if "PARLEY_PEERS" in what]
+
+
+def test_a_web_page_without_a_secret_is_for_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_TRANSPORTS", "webrtc")
+    assert "webrtc: PARLEY_WEBRTC_SECRET not set: only loopback callers" in found("warn")
+    monkeypatch.setenv("PARLEY_WEBRTC_SECRET", "s" * 32)
+    assert "webrtc secrets" in found("ok")

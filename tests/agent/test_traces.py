@@ -16,8 +16,10 @@ from agent.records import CallRecord, TurnRecord
 pytest.importorskip("opentelemetry.sdk")
 collector = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: E402
+
 from agent import otlp  # noqa: E402
-from agent.traces import Traces  # noqa: E402
+from agent.traces import MAX_WAITING, Traces  # noqa: E402
 
 NOW = 1_900_000_000.0
 
@@ -163,3 +165,80 @@ async def test_words_leave_only_on_request_and_numbers_never(
     await asyncio.to_thread(traces.close)
     assert ("my secret" in str(receiver.spans)) is shown
     assert "2079460958" not in str(receiver.spans)
+
+
+class Stuck(SpanProcessor):
+    """A span processor that holds the thread up until it is let go, or fails."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.go = threading.Event()
+        self.fails = fails
+        self.failed = threading.Event()
+        self.call_over = threading.Event()
+        self.ended: list[str] = []
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if self.fails:
+            self.failed.set()
+            raise ValueError("not today")
+        assert self.go.wait(30)
+
+    def on_end(self, span: Any) -> None:
+        self.ended.append(span.name)
+        if span.name.startswith("call"):
+            self.call_over.set()
+
+
+def made(processor: Stuck) -> Traces:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    return Traces(provider, LoopClock())
+
+
+async def test_a_turn_never_waits_for_the_spans_of_earlier_ones() -> None:
+    processor = Stuck()
+    traces = made(processor)
+    record = call()
+    for turn in record.turns:
+        traces.turn_ended(record, turn)
+    end(record)
+    traces.call_ended(record)
+    # Nothing has been made: the thread is held up, and we are here all the same.
+    assert processor.ended == []
+    processor.go.set()
+    await asyncio.to_thread(traces.close)
+    assert [name for name in processor.ended if not name.startswith("turn")][-1] == "call twilio-media"
+    assert len([name for name in processor.ended if name.startswith("turn")]) == 3
+
+
+async def test_turns_that_the_thread_cannot_keep_up_with_have_no_spans_but_every_call_ends() -> None:
+    processor = Stuck()
+    traces = made(processor)
+    record = call()
+    for number in range(3, MAX_WAITING + 100):
+        record.turns.append(TurnRecord(number, 0.0, "en"))
+        traces.turn_ended(record, record.turns[-1])
+    assert traces.dropped > 0
+    end(record)
+    traces.call_ended(record)
+    processor.go.set()
+    # The thread rests between two turns; what is asserted is the end, not how soon it comes.
+    assert await asyncio.to_thread(processor.call_over.wait, 60)
+    turns = [name for name in processor.ended if name.startswith("turn")]
+    assert len(turns) == len(record.turns) - traces.dropped
+    await asyncio.to_thread(traces.close)
+
+
+async def test_spans_that_cannot_be_made_are_counted_and_the_next_ones_are_made() -> None:
+    processor = Stuck(fails=True)
+    traces = made(processor)
+    record = call()
+    end(record)
+    traces.call_ended(record)
+    assert await asyncio.to_thread(processor.failed.wait, 60)
+    processor.fails = False
+    processor.go.set()
+    traces.call_ended(record)
+    await asyncio.to_thread(traces.close)
+    assert traces.faults == 1
+    assert "call twilio-media" in processor.ended

@@ -296,6 +296,18 @@ async def test_a_short_stall_costs_audio_but_not_the_socket() -> None:
         await asyncio.gather(reading, return_exceptions=True)
 
 
+async def test_each_message_that_is_dropped_is_told_of_when_it_is() -> None:
+    told: list[str] = []
+    async with serving() as server, raw(server) as (peer, seen):
+        seen.socket._on_dropped = lambda: told.append("dropped")
+        while seen.socket.send_text(b"x" * 60_000):
+            assert told == []
+        assert told == ["dropped"]
+        seen.socket.send_text(HELLO)
+        assert told == ["dropped"] * 2
+        peer.writer.transport.abort()
+
+
 async def test_closing_takes_its_time_limit_where_the_peer_takes_no_part() -> None:
     async with serving() as server, raw(server) as (_peer, seen):
         began = asyncio.get_running_loop().time()

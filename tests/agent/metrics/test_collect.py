@@ -1,5 +1,6 @@
 """What Prometheus gets: the names of `agent.metrics.names`, sums over calls, bounded labels."""
 
+import asyncio
 from dataclasses import fields
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ from agent.lines import CallInfo
 from agent.metrics import COUNTER_HELP, LatencyBook, Metrics, Watch
 from agent.metrics.names import METRICS, PROCESS_METRICS, Kind
 from agent.records import CallRecord, TurnRecord
+from providers.connections import ConnectStats
 from tests.agent.fakes import Process
 from tests.certificates import self_signed
 from tests.virtual import run_virtually, virtual_clock
@@ -156,6 +158,37 @@ def test_stalls_failovers_and_violations_are_told() -> None:
         assert found["parley_loop_stall_seconds_total", frozenset(("code",))] == 0.42
         assert found["parley_invariant_violations_total", frozenset(("speaking_sends_bytes",))] == 2
         assert found["parley_failovers_total", frozenset(("llm", "openai"))] == 4
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_tasks_and_objects_are_counted_so_that_a_leak_shows() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        metrics = metrics_of(process)
+        before = samples(metrics)
+        held = [object() for _ in range(50_000)]
+        tasks = [asyncio.create_task(asyncio.sleep(1)) for _ in range(20)]
+        after = samples(metrics)
+        assert after["parley_tasks", NONE] == before["parley_tasks", NONE] + 20
+        assert after["parley_objects", NONE] > before["parley_objects", NONE] + len(held) * 0.9
+        await asyncio.gather(*tasks)
+        assert samples(metrics)["parley_tasks", NONE] == before["parley_tasks", NONE]
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_what_providers_count_is_told() -> None:
+    class Vendor:
+        connections = ConnectStats(opened=2, connect_ms=300.0)
+
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        found = samples(metrics_of(process, providers=[("stt", "vendor", Vendor())]))
+        assert found["parley_provider_events_total", frozenset(("stt", "vendor", "opened"))] == 2
+        assert found["parley_provider_connect_seconds_total", frozenset(("stt", "vendor"))] == 0.3
         await process.close()
 
     run_virtually(scenario)
