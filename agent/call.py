@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from agent import wording
+from agent.budgets import Deadlines
 from agent.caller_turn import CallerTurn, ready
 from agent.errors import LineError
 from agent.events import Audience, CallerWords, CallListener, StateChanged, TurnLatency
@@ -58,11 +59,12 @@ class Call:
         self.record = CallRecord(uuid4().hex[:12], info, services.clock.unix_s(), language)
         self.machine = TurnMachine()
         self.scope = CallScope(self.record.call_id, self.clock, lambda: self.end_soon("internal_error"))
+        self.deadlines = Deadlines(agent.budgets, self.scope, self.record, services.observer)
         self.keys = Keys(agent.turns.dtmf_timeout_ms, self.clock, self.scope, self._keyed)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._patience = Patience(agent.turns, agent.limits, self.scope, self)
         self._on_ended = on_ended
-        self._audience = Audience(listener, self.scope)
+        self.audience = Audience(listener, self.scope)
         self._last_words = False
         self._line: Line
         self._mouth: Mouth
@@ -74,7 +76,8 @@ class Call:
     def begin(self, line: Line, mouth: Mouth, hearing: Hearing, *, greeting_spoken: bool = False) -> None:
         """Start on `line` and greet. `greeting_spoken`: the platform says the greeting by itself."""
         self._line, self._mouth, self._hearing = line, mouth, hearing
-        self.replies = Replies(self.services, self.record, self.scope, mouth, self, self._audience)
+        services, audience, deadlines = self.services, self.audience, self.deadlines
+        self.replies = Replies(services, self.record, self.scope, mouth, self, audience, deadlines)
         self._patience.begin()
         greeting = wording.greeting(self.services.agent, self.language)
         if greeting_spoken:
@@ -117,8 +120,8 @@ class Call:
             self.record.ended_unix_s = self.clock.unix_s()
             self.record.state = State.ENDED.value
             self.scope.run("last turn", lambda: self.replies.settle(interrupted=True))
-            self._audience.tell(StateChanged(State.ENDED.value))
-            self._audience.close()
+            self.audience.tell(StateChanged(State.ENDED.value))
+            self.audience.close()
             work = tear_down(self.record, self.scope, self._mouth, self._hearing)
             teardown = asyncio.create_task(work, name="call teardown")
             teardown.add_done_callback(lambda _: self._torn_down())
@@ -176,7 +179,7 @@ class Call:
 
     def partial(self, text: str) -> None:
         """Words of the caller's turn so far."""
-        self._audience.tell(CallerWords(text, final=False))
+        self.audience.tell(CallerWords(text, final=False))
 
     def barge(self, onset_ms: float | None) -> None:
         """The caller interrupts, by sound that began at `onset_ms`, if that is known."""
@@ -230,7 +233,7 @@ class Call:
         reply.record.stages |= reply.marks.stages()
         self.scope.run("observer", lambda: self.services.observer.turn_ended(self.record, reply.record))
         stages = {stage.value: value_ms for stage, value_ms in reply.record.stages.items()}
-        self._audience.tell(TurnLatency(reply.record.index, stages, reply.record.providers))
+        self.audience.tell(TurnLatency(reply.record.index, stages, reply.record.providers))
         self.replies.sounded()
 
     def heard_out(self, generation: int) -> None:
@@ -249,10 +252,7 @@ class Call:
 
     def bad_message(self, kind: str) -> None:
         """The peer sent nonsense, already dropped."""
-        self.record.counters.bad_messages += 1
-        kinds = self.record.bad_messages
-        if kind in kinds or len(kinds) < 32:
-            kinds[kind] = kinds.get(kind, 0) + 1
+        self.record.note_bad(kind)
 
     # --- speaking ----------------------------------------------------------------------------------
 
@@ -279,7 +279,7 @@ class Call:
             if turn.spoke_ms >= SENTENCE_MS and self.state is State.IDLE:
                 self._patience.misheard()
             return
-        self._audience.tell(CallerWords(text, final=True))
+        self.audience.tell(CallerWords(text, final=True))
         self.record.counters.turns += 1
         self._patience.answered()
         reply = self.replies.to(turn, text)
@@ -336,7 +336,7 @@ class Call:
         if changed:
             self.record.state = self.state.value
             self.services.observer.state_changed(self.record)
-            self._audience.tell(StateChanged(self.record.state))
+            self.audience.tell(StateChanged(self.record.state))
 
     # --- keys, silence, limits ---------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agent.latency import TurnMarks
+from agent.latency import Stage, TurnMarks
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class CallerTurn:
     spoke_ms: float = 0.0
     """How long the caller made a sound, where that is known."""
     providers: dict[str, str] | None = None
+    blown: dict[Stage, str] | None = None
+    """Budgets that were blown before there was a reply (`agent.records.TurnRecord.blown`)."""
 
 
 def ready(text: str, marks: TurnMarks, kind: str = "speech") -> CallerTurn:

@@ -1,19 +1,20 @@
 """Ordered lists of providers: the next one takes over when one fails.
 
 A provider may be replaced as long as nothing of its answer has been used. After that its error is the
-caller's to handle (`agent.reply` keeps what was said and apologises). Hedging and health belong here later;
-a reply never sees more than one provider.
+caller's to handle (`agent.reply` keeps what was said and apologises). Where one is only slow, `agent.race`
+runs two streams of a chain side by side; a reply never hears more than one provider.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from agent.agentfile.schema import Limits
 from agent.audio.formats import AudioFormat
+from agent.continued import continued
 from agent.errors import ProviderError, ProviderTimeout, ProviderUnavailable
 from agent.providers import (
     LLM,
@@ -44,6 +45,8 @@ CLOSE_MS = 2_000
 """Bound on closing a stream or a provider: the ceiling of a call's teardown."""
 _LOOK_AGAIN_S = 0.1
 """How late the end of a wait may be noticed."""
+SMALLER = "#smaller"
+"""Behind the name of the smaller model: it is often the same provider with another `model`."""
 EMPTY = "ended without an answer"
 
 Served = Callable[[str], None]
@@ -60,6 +63,8 @@ class _Chain(Generic[P]):
             raise ValueError(f"a {self.kind} chain needs a provider")
         self.entries = tuple(zip(_labels(providers), providers, strict=True))
         """Providers in order, each with its name; a second one of the same name is `name#2`."""
+        self.others: tuple[tuple[str, P], ...] = ()
+        """Those that are asked only when somebody says so."""
         self.limits = limits
         self.failures: Counter[str] = Counter()
         """By provider name."""
@@ -76,7 +81,7 @@ class _Chain(Generic[P]):
             except TimeoutError:
                 self.failed(ProviderTimeout(name, f"not warm within {WARM_MS} ms"), name)
 
-        await asyncio.gather(*(one(name, provider) for name, provider in self.entries))
+        await asyncio.gather(*(one(name, provider) for name, provider in self.all))
 
     async def close(self) -> None:
         """Close all providers. One that fails or hangs does not keep the others open."""
@@ -88,7 +93,12 @@ class _Chain(Generic[P]):
             except Exception as error:  # noqa: BLE001  # nothing is left to do for this one; the rest must close
                 self.failed(_as_provider_error(name, error), name)
 
-        await asyncio.gather(*(one(name, provider) for name, provider in self.entries))
+        await asyncio.gather(*(one(name, provider) for name, provider in self.all))
+
+    @property
+    def all(self) -> tuple[tuple[str, P], ...]:
+        """Every provider with its name."""
+        return self.entries + self.others
 
     def failed(self, error: ProviderError, name: str) -> None:
         """Count and log a failure."""
@@ -198,8 +208,20 @@ class _Attempt(Generic[T]):
                 logger.warning("provider %s did not close its stream: %r", self._name, error)
 
 
+def _untried_first(entries: Sequence[tuple[str, P]], tried: list[str] | None) -> Iterator[tuple[str, P]]:
+    """The entries in order, those that were tried last; each is noted when it is its turn."""
+    tried = [] if tried is None else tried
+    left = list(entries)
+    while left:
+        entry = next((each for each in left if each[0] not in tried), left[0])
+        left.remove(entry)
+        tried.append(entry[0])
+        yield entry
+
+
 async def _first_that_works(
     chain: _Chain[P],
+    entries: Iterable[tuple[str, P]],
     first_ms: float,
     start: Callable[[P], AsyncIterator[T]],
     counts: Callable[[T], bool],
@@ -207,7 +229,7 @@ async def _first_that_works(
 ) -> AsyncGenerator[T, None]:
     """The answer of the first provider that gives one. Where all end without a word, so does this."""
     errors: list[ProviderError] = []
-    for name, provider in chain.entries:
+    for name, provider in entries:
         attempt = _Attempt(name, start(provider), first_ms, counts)
         told = False
         try:
@@ -235,10 +257,24 @@ class LLMChain(_Chain[LLM]):
 
     kind = "llm"
 
-    def reply(self, request: ChatRequest, served: Served) -> AsyncGenerator[LLMEvent, None]:
-        """As `LLM.reply`; the first token must come within `limits.llm_first_token_ms`."""
+    def __init__(self, providers: Sequence[LLM], limits: Limits, smaller: LLM | None = None) -> None:
+        """`smaller`: who answers where the others are too slow (`agent.agentfile.schema.Budgets`)."""
+        super().__init__(providers, limits)
+        if smaller is not None:
+            self.others = ((f"{smaller.name}{SMALLER}", smaller),)
+
+    def reply(
+        self, request: ChatRequest, served: Served, tried: list[str] | None = None, *, smaller: bool = False
+    ) -> AsyncGenerator[LLMEvent, None]:
+        """As `LLM.reply`; the first token must come within `limits.llm_first_token_ms`.
+
+        `tried` is filled with the names of those that are asked; those in it already are asked last. Two
+        streams that share one begin with different providers. `smaller`: ask the smaller model alone.
+        """
+        entries = self.others if smaller else _untried_first(self.entries, tried)
+        bound_ms = self.limits.llm_first_token_ms
         return _first_that_works(
-            self, self.limits.llm_first_token_ms, lambda llm: llm.reply(request), _says_something, served
+            self, entries, bound_ms, lambda llm: llm.reply(request), says_something, served
         )
 
 
@@ -247,18 +283,55 @@ class TTSChain(_Chain[TTS]):
 
     kind = "tts"
 
-    def speak(self, request: SpeechRequest, served: Served) -> AsyncGenerator[SpeechChunk, None]:
-        """As `TTS.speak`; the first audio must come within `limits.tts_first_audio_ms`."""
+    def speak(
+        self, request: SpeechRequest, served: Served, tried: list[str] | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
+        """As `TTS.speak`; the first audio must come within `limits.tts_first_audio_ms`.
+
+        `tried` as in `LLMChain.reply`. A sentence that one breaks off in the middle is gone on with by the
+        next (`agent.continued`).
+        """
+        return continued(request, _Voices(self, served, [] if tried is None else tried))
+
+
+class _Voices:
+    """A chain's providers, as one sentence is said by them."""
+
+    def __init__(self, chain: TTSChain, served: Served, tried: list[str]) -> None:
+        self._chain = chain
+        self._told = served
+        self._tried = tried
+        self._speaking = ""
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechChunk, None]:
+        """See `agent.continued.Voices`."""
+        chain = self._chain
+        entries = _untried_first(chain.entries, self._tried)
+        first_ms = chain.limits.tts_first_audio_ms
         return _first_that_works(
-            self, self.limits.tts_first_audio_ms, lambda tts: tts.speak(request), _sounds, served
+            chain, entries, first_ms, lambda tts: tts.speak(request), sounds, self._served
         )
 
+    def too_slow(self, behind_ms: float) -> bool:
+        """See `agent.continued.Voices`. Where there is no other, this one is left to it."""
+        if all(name in self._tried for name, _ in self._chain.entries):
+            return False
+        detail = f"its voice comes {behind_ms:.0f} ms late in the middle of a sentence"
+        self._chain.failed(ProviderTimeout(self._speaking, detail), self._speaking)
+        return True
 
-def _says_something(event: LLMEvent) -> bool:
+    def _served(self, name: str) -> None:
+        self._speaking = name
+        self._told(name)
+
+
+def says_something(event: LLMEvent) -> bool:
+    """A model's answer has begun."""
     return not isinstance(event, TextDelta) or bool(event.text)
 
 
-def _sounds(chunk: SpeechChunk) -> bool:
+def sounds(chunk: SpeechChunk) -> bool:
+    """A voice has begun."""
     return bool(chunk.audio)
 
 
@@ -269,6 +342,8 @@ class OpenedSTT:
     provider: str
     audio: AudioFormat
     stream: STTStream
+    finalizes_pauses: bool = False
+    """See `agent.providers.STT`."""
 
 
 class STTChain(_Chain[STT]):
@@ -297,7 +372,8 @@ class STTChain(_Chain[STT]):
                 audio = provider.input_format(line)
                 request = ListenRequest(audio, languages, phrases)
                 async with asyncio.timeout(self.limits.stt_open_ms / 1000):
-                    return OpenedSTT(name, audio, await provider.open(request, listener))
+                    stream = await provider.open(request, listener)
+                return OpenedSTT(name, audio, stream, provider.finalizes_pauses)
             except TimeoutError:
                 error: ProviderError = ProviderTimeout(name, "could not be opened in time")
             except Exception as raised:  # noqa: BLE001  # one provider's fault must not end a call

@@ -31,6 +31,10 @@ ECHO_HOLD_MS = 60.0
 """How long an undecided echo may hold a barge-in."""
 CLOCK_SLACK_MS = FRAME_MS / 2
 """Silences are whole frames, told by a clock that is estimated: a hair short of one is meant to be one."""
+PAUSE_MS = 140.0
+"""Silence in a turn after which recognition may be asked for its last word: longer than the closure before a
+stop consonant (80 to 100 ms), and half of the shortest silence that ends a turn, so that a service's 250 ms
+run beside it."""
 NO_WORDS_CONFIDENCE = 0.3
 """Words that a recogniser itself hardly believes do not interrupt."""
 
@@ -111,6 +115,7 @@ class Ears:
         self._last_voiced_ms = self.began_ms = self._clock.now_ms()
         self._ask_echo_ms = 0.0
         self._unsure_since_ms: float | None = None
+        self._pausing = False
         self.recognition.listen_to(line.inbound)
 
     def replace_line(self, line: MediaLine) -> None:
@@ -149,6 +154,9 @@ class Ears:
         change = self._gate.update(voiced)
         if voiced:
             self._last_voiced_ms = at_ms
+            if self._pausing:
+                self._pausing = False
+                self.recognition.resumed()
         if change is SpeechChange.STARTED:
             self.began_ms = at_ms - self._gate.onset_frames * FRAME_MS
             self._voiced = True
@@ -156,8 +164,8 @@ class Ears:
             self._deaf = False
         state = self._call.state
         if state is State.HEARING:
-            if not voiced and self._silent_for(self._wait_ms, at_ms):
-                self._call.endpoint(self._last_voiced_ms)
+            if not voiced:
+                self._silence(at_ms)
         elif state is State.YIELDED:
             if (
                 not voiced
@@ -170,6 +178,14 @@ class Ears:
                 self._echo.heard(pcm, at_ms)
             if voiced and not self._deaf and at_ms >= self._ask_echo_ms:
                 self._heard_voice(state, at_ms)
+
+    def _silence(self, at_ms: float) -> None:
+        """A silent frame in the caller's turn: a pause, or the end."""
+        if self._silent_for(self._wait_ms, at_ms):
+            self._call.endpoint(self._last_voiced_ms)
+        elif not self._pausing and self._silent_for(PAUSE_MS, at_ms):
+            self._pausing = True
+            self.recognition.paused()
 
     def _silent_for(self, duration_ms: float, at_ms: float) -> bool:
         return at_ms - self._last_voiced_ms > duration_ms - CLOCK_SLACK_MS

@@ -90,6 +90,10 @@ class Audience:
         """False: events need not even be made."""
         return self._listener is not None
 
+    def becomes(self, listener: CallListener | None) -> None:
+        """Somebody else, or nobody, is shown the call from now on."""
+        self._listener = listener
+
     def close(self) -> None:
         """The call is over: what still comes is nobody's business."""
         self._listener = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.admission import Admission, LoopLag, TicketOffice
+from agent.agentfile.schema import Budgets
 from agent.clock import Clock
 from agent.dashboard import Dashboard, Timelines, TurnWatch
 from agent.dashboard.snapshot import ChainView, Sources
@@ -78,12 +79,13 @@ class Instruments:
         chains: Mapping[str, ChainView],
         agent_name: str,
         not_ready: Callable[[], str | None],
+        budgets: Budgets,
     ) -> Dashboard:
         """For the side port."""
         return Dashboard(
             Sources(
                 calls, self._turns, self._timelines, lag, chains, self._problems, self._clock, agent_name,
-                not_ready,
+                not_ready, {stage: budget.ms for stage, budget in budgets.all().items()},
             )
         )  # fmt: skip
 

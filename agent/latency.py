@@ -73,6 +73,8 @@ class TurnMarks:
     tts_asked_ms: float | None = None
     tts_first_audio_ms: float | None = None
     first_audio_out_ms: float | None = None
+    filler_ms: float | None = None
+    """When a filler was said, since the answer was late: what sounds first is then not the answer."""
     jitter_ms: float | None = None
     """Of the caller's audio (`AudioClock.jitter_ms`) at the end of the turn."""
 
@@ -91,11 +93,19 @@ class TurnMarks:
         _span(found, Stage.TTS_FIRST_AUDIO, self.tts_asked_ms, self.tts_first_audio_ms)
         _span(found, Stage.RESPONSE, begin, self.first_audio_out_ms)
         if Stage.RESPONSE in found:
-            waits_ms = sum(found.get(stage, 0.0) for stage in (Stage.ENDPOINTING, *PROVIDER_WAITS))
+            waits_ms = found.get(Stage.ENDPOINTING, 0.0) + self._provider_waits_ms(found)
             found[Stage.ADDED] = max(found[Stage.RESPONSE] - waits_ms, 0.0)
         if self.jitter_ms is not None:
             found[Stage.ARRIVAL_JITTER] = self.jitter_ms
         return found
+
+    def _provider_waits_ms(self, found: dict[Stage, float]) -> float:
+        """What the first sound waited for. All that was waited for before a filler was a provider's work."""
+        if self.filler_ms is None:
+            return sum(found.get(stage, 0.0) for stage in PROVIDER_WAITS)
+        begin_ms = self.endpoint_ms if self.endpoint_ms is not None else self.transcript_ms
+        until_filler_ms = self.filler_ms - begin_ms if begin_ms is not None else 0.0
+        return until_filler_ms + found.get(Stage.TTS_FIRST_AUDIO, 0.0)
 
 
 def _span(found: dict[Stage, float], stage: Stage, begin: float | None, end: float | None) -> None:
@@ -179,6 +189,8 @@ class CallCounters:
     apologies: int = 0
     """Turns answered by the apology, since no provider could."""
     bad_messages: int = 0
+    sends_dropped: int = 0
+    """Messages that the platform did not read in time."""
     ceilings: int = 0
     """A state that lasted too long and was ended."""
     reconnects: int = 0

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from agent.call import Call
 from agent.caller_turn import CallerTurn
 from agent.ears import Ears
-from agent.events import CallListener
-from agent.latency import TurnMarks
+from agent.events import CallListener, StateChanged
+from agent.latency import Stage, TurnMarks
 from agent.lines import MediaLine
 from agent.mouth import MediaMouth
 from agent.scope import CallBeat
@@ -29,14 +29,16 @@ class MediaConversation:
         self.call = Call(line.info, services, on_ended, listener)
         counters = self.call.record.counters
         beat = CallBeat(services.ticker, self.call.scope)
-        self.mouth = MediaMouth(line, services.tts, agent.voices, beat, services.clock, counters, self.call)
+        self.mouth = MediaMouth(
+            line, services.tts, agent.voices, beat, services.clock, counters, self.call,
+            self.call.deadlines,
+        )  # fmt: skip
         self.ears = Ears(
             line, services.stt, agent.turns, services.endpointer, self.mouth.echo, self.call.scope, counters,
             self,
         )  # fmt: skip
         self.hear = self.ears.hear
         """The frame path goes straight to the ears."""
-        self.marked = self.mouth.marked
         self._listen(self.call.language)
         self.call.begin(line, self.mouth, self)
 
@@ -45,13 +47,21 @@ class MediaConversation:
         others = tuple(name for name in services.agent.languages if name != language)
         self.ears.recognition.listen((language, *others), services.phrases.get(language, ()))
 
-    def replace_line(self, line: MediaLine) -> None:
-        """The socket was replaced."""
+    def replace_line(self, line: MediaLine, listener: CallListener | None = None) -> None:
+        """The socket was replaced. `listener` is told what happens from here on, first whose turn it is."""
         if self.call.replace_line(line):
+            self.call.audience.becomes(listener)
+            self.call.audience.tell(StateChanged(self.call.record.state))
             self.mouth.replace_line(line)
             self.ears.replace_line(line)
 
     # --- for the transport -------------------------------------------------------------------------
+
+    def marked(self, name: str) -> None:
+        """See `agent.lines.MediaCall`."""
+        flush_ms = self.mouth.marked(name)
+        if flush_ms is not None:
+            self.call.replies.measured(Stage.BUFFER_FLUSH, flush_ms)
 
     def dtmf(self, digit: str) -> None:
         """See `agent.lines.LineCall`."""
@@ -129,14 +139,27 @@ class MediaConversation:
             return
         now_ms = self.call.clock.now_ms()
         marks = TurnMarks(last_voiced_ms=last_voiced_ms, endpoint_ms=now_ms, jitter_ms=self.ears.jitter_ms)
+        providers = {"stt": self.ears.recognition.provider}
+        blown: dict[Stage, str] = {}
         turn = CallerTurn(
             marks,
-            self.ears.collect,
+            lambda: self._collect(now_ms, providers, blown),
             self.ears.taken,
             spoke_ms=last_voiced_ms - self.ears.began_ms,
-            providers={"stt": self.ears.recognition.provider},
+            providers=providers,
+            blown=blown,
         )
         self.call.complete(turn)
+
+    async def _collect(self, since_ms: float, providers: dict[str, str], blown: dict[Stage, str]) -> str:
+        """The caller's words; from the next provider if this one takes too long."""
+        recognition, deadlines = self.ears.recognition, self.call.deadlines
+        deadlines.begin(Stage.STT_FINAL, since_ms, blown, lambda _: recognition.hand_over())
+        try:
+            return await self.ears.collect()
+        finally:
+            deadlines.end(Stage.STT_FINAL)
+            providers["stt"] = recognition.provider
 
     # --- for the call ------------------------------------------------------------------------------
 

@@ -7,20 +7,23 @@ bounded few seconds ahead of what is heard.
 
 import asyncio
 from collections import deque
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
 
 from agent.agentfile.schema import Voice
 from agent.audio.codec import Decoder, make_decoder
 from agent.audio.convert import Converter, make_converter
 from agent.audio.formats import Encoding
-from agent.chains import TTSChain
+from agent.budgets import NONE, Deadlines
+from agent.chains import TTSChain, sounds
 from agent.clock import Clock
 from agent.errors import ProviderError
-from agent.latency import CallCounters, TurnMarks
+from agent.latency import CallCounters, Stage, TurnMarks
 from agent.ledger import Heard
 from agent.lines import MediaLine
 from agent.playout import Beat, Playout
-from agent.providers import SpeechRequest
+from agent.providers import SpeechChunk, SpeechRequest
+from agent.race import Race
 from agent.records import TurnRecord
 from agent.sentences import SentenceSplitter
 from agent.turns.echo import EchoGuard
@@ -31,6 +34,8 @@ barge-in can waste."""
 MAX_UTTERANCE_CHARS = 8_000
 """Text of one utterance beyond this is dropped: about ten minutes of speech that nobody asked for."""
 _COMPANDED = (Encoding.PCMU, Encoding.PCMA)
+Position = Literal["only", "first", "middle", "last", "more"]
+"""See `agent.providers.SpeechRequest.position`."""
 
 
 class MouthListener(Protocol):
@@ -55,6 +60,12 @@ class Mouth(Protocol):
 
     def write(self, text: str) -> None:
         """Text to speak, as generated."""
+
+    def fill(self, text: str) -> bool:
+        """Say a whole sentence that is no part of the reply, since that is late.
+
+        False, and not said, if there is something else to say already, or if the caller is speaking.
+        """
 
     def switch_language(self, language: str) -> None:
         """What is written from now on is in `language`."""
@@ -100,12 +111,15 @@ class MediaMouth:
         clock: Clock,
         counters: CallCounters,
         listener: MouthListener,
+        deadlines: Deadlines | None = None,
     ) -> None:
+        """`deadlines`: the call's budgets, if it has any."""
         self._line = line
         self._tts = tts
         self._voices = voices
         self._clock = clock
         self._listener = listener
+        self._deadlines = deadlines
         self._playout = Playout(line, ticker, counters, self._sent, self._drained)
         self._splitter = SentenceSplitter()
         self._pieces: deque[tuple[str, str]] = deque()  # language and text
@@ -115,6 +129,9 @@ class MediaMouth:
         self._held = False  # the line is gone
         self._resumes = False  # ... and what waits goes on when there is another
         self._chars = 0
+        self._asked = 0  # pieces of this utterance that went to synthesis
+        self._filler = ""  # what was said, since the reply was late, until that sounds
+        self._slow: list[str] = []  # providers that were too slow: one utterance has one voice
         self._language = ""
         self._marks = TurnMarks()
         self._record = TurnRecord(0, 0.0, "")
@@ -136,7 +153,9 @@ class MediaMouth:
         self._pieces.clear()
         self._wake.clear()
         self._ended = self._sounded = self._failed = False
-        self._chars = 0
+        self._chars = self._asked = 0
+        self._filler = ""
+        self._slow = []
         self._language = language
         self._marks = marks
         self._record = record
@@ -158,6 +177,14 @@ class MediaMouth:
         pieces = self._splitter.feed(text)
         if pieces:
             self._add(pieces)
+
+    def fill(self, text: str) -> bool:
+        if self._ended or self._playout.paused or self._marks.llm_first_sentence_ms is not None:
+            return False
+        self._filler = text
+        self._pieces.append((self._language, text))
+        self._wake.set()
+        return True
 
     def end(self) -> None:
         if self._ended:
@@ -233,9 +260,11 @@ class MediaMouth:
         """See `Playout.nudge`."""
         self._playout.nudge(self._clock.now_ms())
 
-    def marked(self, name: str) -> None:
-        """A mark came back from the line."""
-        self._playout.ledger.mark_returned(name, self._clock.now_ms())
+    def marked(self, name: str) -> float | None:
+        """A mark came back from the line. Answers a `clear`: how long that took, ms; else None."""
+        now_ms = self._clock.now_ms()
+        self._playout.ledger.mark_returned(name, now_ms)
+        return self._playout.flush.returned(name, now_ms)
 
     def replace_line(self, line: MediaLine) -> None:
         """Go on over another socket of the same call."""
@@ -260,18 +289,20 @@ class MediaMouth:
         voice = self._voices.get(language) or Voice()
         target = self._line.outbound
         request = SpeechRequest(
-            text, language, target, voice.name, voice.speed, context=f"{id(self)}.{generation}"
+            text, language, target, voice.name, voice.speed, f"{id(self)}.{generation}", self._position()
         )
-        if self._marks.tts_asked_ms is None:
-            self._marks.tts_asked_ms = self._clock.now_ms()
         converter: Converter | None = None
         self._playout.text(generation, text)
-        chunks = self._tts.speak(request, self._served)
+        chunks = self._speech(request)
         try:
             async for chunk in chunks:
                 now_ms = self._clock.now_ms()
                 if self._marks.tts_first_audio_ms is None:
                     self._marks.tts_first_audio_ms = now_ms
+                    self._in_time()
+                if self._filler not in ("", text):
+                    self._filler = ""
+                    self._playout.rest()
                 audio = chunk.audio
                 if self._line.outbound != target:
                     # Another socket in another format, in the middle of a sentence.
@@ -283,8 +314,49 @@ class MediaMouth:
             if converter is not None:
                 self._playout.write(generation, converter.flush(), self._clock.now_ms())
         finally:
+            self._in_time()
             await chunks.aclose()
         self._playout.sentence_ended(generation)
+
+    def _speech(self, request: SpeechRequest) -> AsyncGenerator[SpeechChunk, None]:
+        """Synthesis of a piece. An utterance's first one is timed, and may be overtaken."""
+        if self._marks.tts_asked_ms is not None:
+            return self._tts.speak(request, self._served, list(self._slow))
+        now_ms = self._marks.tts_asked_ms = self._clock.now_ms()
+        deadlines, blown = self._deadlines, self._record.blown
+        if deadlines is None or deadlines.action(Stage.TTS_FIRST_AUDIO) == NONE:
+            if deadlines is not None:
+                deadlines.begin(Stage.TTS_FIRST_AUDIO, now_ms, blown, lambda _: False)
+            return self._tts.speak(request, self._served)
+        race: Race[SpeechChunk] = Race(sounds)
+        tried: list[str] = []
+
+        def served(name: str) -> None:
+            if race.open:
+                self._slow = [each for each in tried if each != name]
+                self._served(name)
+
+        def next_provider(_: str) -> bool:
+            if race.open:
+                race.join(self._tts.speak(request, served, tried))
+            return race.open
+
+        race.join(self._tts.speak(request, served, tried))
+        deadlines.begin(Stage.TTS_FIRST_AUDIO, now_ms, blown, next_provider)
+        return race.items()
+
+    def _in_time(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.end(Stage.TTS_FIRST_AUDIO)
+
+    def _position(self) -> Position:
+        """Of the piece that goes to synthesis now, as far as what is written by now tells."""
+        first, self._asked = self._asked == 0, self._asked + 1
+        if self._pieces:
+            return "first" if first else "middle"
+        if self._ended:
+            return "only" if first else "last"
+        return "more"
 
     async def _room(self) -> None:
         """Wait while enough is ahead of the caller's ear. The turn's ceiling bounds it."""

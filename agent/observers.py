@@ -26,6 +26,12 @@ class Observers(CallObserver):
     def record_stage(self, call: CallRecord, stage: Stage, value_ms: float) -> None:
         self._each(lambda observer: observer.record_stage(call, stage, value_ms))
 
+    def budget_blown(self, call: CallRecord, stage: Stage, action: str) -> None:
+        self._each(lambda observer: observer.budget_blown(call, stage, action))
+
+    def stage_late(self, call: CallRecord, turn: TurnRecord, stage: Stage, value_ms: float) -> None:
+        self._each(lambda observer: observer.stage_late(call, turn, stage, value_ms))
+
     def record_client(self, call: CallRecord, turn: int | None, metrics: Mapping[str, float]) -> None:
         self._each(lambda observer: observer.record_client(call, turn, metrics))
 

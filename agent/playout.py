@@ -17,6 +17,7 @@ from agent.audio.codec import make_encoder
 from agent.audio.convert import make_converter
 from agent.audio.formats import FRAME_MS, AudioFormat, Encoding, linear
 from agent.audio.tape import Tape
+from agent.flush import FlushProbe
 from agent.latency import CallCounters
 from agent.ledger import AudioLedger, Heard
 from agent.lines import MediaLine
@@ -31,6 +32,10 @@ MAX_MESSAGE_MS = 200.0
 MARK_PATIENCE_MS = 400.0
 """How long after its estimated end a reply's last mark is waited for: a round trip to a platform on another
 continent and its jitter buffer. Hanging up earlier would cut the last syllable of the goodbye."""
+CATCH_UP_MS = 60.0
+"""Most that a line without lead makes up for after a beat that came late: as much as a receiver's jitter
+buffer usually holds, and a WebRTC sender takes for one talk spurt. After a longer stall the caller has heard
+a gap, and the reply goes on from where it was."""
 RTP_SLACK_MS = 20.0
 """A line without lead is fed by the beat, which is never quite even; receivers buffer a frame at least."""
 KEEP_BEHIND_MS = 2_000.0
@@ -62,6 +67,7 @@ class Playout:
         heard. `on_drained()`: the reply was finished and has been heard to its end.
         """
         self.ledger = AudioLedger()
+        self.flush = FlushProbe()
         self.generation = 0
         self._line = line
         self._ticker = ticker
@@ -73,6 +79,7 @@ class Playout:
         self._finished = self._drained = True
         self._paused = False
         self._rested = False
+        self._starved = False  # nothing was left to send: what comes next is not late by our fault
         self._marks = 0
         self._mark_at: deque[int] = deque()  # sentence ends that wait for their mark
 
@@ -109,6 +116,10 @@ class Playout:
             self.ledger.text_ended()
             self._mark_at.append(self._audio.end)
             self._send_marks()
+
+    def rest(self) -> None:
+        """The silence before the next audio is meant to be: it is no underrun."""
+        self._rested = True
 
     def finish(self, generation: int, now_ms: float) -> None:
         """The reply has no more audio. `on_drained` follows when it has been heard."""
@@ -150,7 +161,7 @@ class Playout:
             return
         self._paused = True
         self._ticker.remove(self.tick)
-        self._line.clear()
+        self._clear(now_ms)
         self.ledger.stopped(now_ms)
 
     def resume(self, now_ms: float) -> None:
@@ -172,7 +183,7 @@ class Playout:
     def cancel(self, now_ms: float) -> Heard:
         """Drop the reply, here and at the far end. Returns what was heard of it."""
         if not self._paused and (self.ledger.far_ms(now_ms) > 0 or not self._finished):
-            self._line.clear()
+            self._clear(now_ms)
         if not self._paused:
             self.ledger.stopped(now_ms)
         heard = self.ledger.heard(now_ms)
@@ -229,6 +240,12 @@ class Playout:
             self._audio.forget(self._audio.end)
             self._on_drained()
 
+    def _clear(self, now_ms: float) -> None:
+        self._line.clear()
+        # Without lead there is no far buffer: nothing is flushed, and its marks are our own clock's.
+        if self._line.lead_ms:
+            self._line.mark(self.flush.cleared(now_ms))
+
     @property
     def _format(self) -> AudioFormat:
         return self._line.outbound
@@ -243,8 +260,9 @@ class Playout:
         if started and far_ms < -slack_ms and not self._rested:
             self._counters.underruns += 1
             self._counters.gap_ms -= far_ms
-        # A line without lead gets one frame per beat, due up to half a frame early.
-        lead_ms = max(self._line.lead_ms, FRAME_MS * 1.5)
+        # A line without lead gets one frame per beat, due up to half a frame early, and what is overdue.
+        late_ms = self._late_ms(far_ms) if started else 0.0
+        lead_ms = max(self._line.lead_ms, FRAME_MS * 1.5 + late_ms // FRAME_MS * FRAME_MS)
         # Under way, wait until a whole message fits, unless the far end would run dry before the next beat.
         if started and far_ms > lead_ms - min(MESSAGE_MS, lead_ms / 2):
             return
@@ -252,16 +270,25 @@ class Playout:
         while room_ms >= FRAME_MS and self._audio.end - self._next >= frame:
             available = (self._audio.end - self._next) // frame
             frames = min(available, int(min(room_ms, MAX_MESSAGE_MS) // FRAME_MS))
-            self._send(frames, frame, now_ms)
+            self._send(frames, frame, now_ms, now_ms - late_ms)
             room_ms -= frames * FRAME_MS
 
-    def _send(self, frames: int, frame: int, now_ms: float) -> None:
+    def _late_ms(self, far_ms: float) -> float:
+        """By how much the next frame is late, if that is to be made up for: its time counts, not this beat's.
+
+        A late beat would otherwise delay all that follows, and the next one the more.
+        """
+        caught_up = self._line.lead_ms or self._rested or self._starved or -far_ms > CATCH_UP_MS
+        return 0.0 if caught_up else max(-far_ms, 0.0)
+
+    def _send(self, frames: int, frame: int, now_ms: float, due_ms: float) -> None:
         audio = self._audio.read(self._next, frames * frame)
         self._next += len(audio)
         self._rested = False
+        self._starved = self._audio.end - self._next < frame
         plays_at_ms = now_ms + max(self.ledger.far_ms(now_ms), 0.0)
         self._line.send(audio)
-        self.ledger.sent(frames * FRAME_MS, now_ms)
+        self.ledger.sent(frames * FRAME_MS, due_ms)
         self._counters.frames_out += frames
         self._on_sent(audio, plays_at_ms)
         self._send_marks()

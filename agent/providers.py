@@ -101,6 +101,14 @@ class STTStream(Protocol):
 class STT(Provider, Protocol):
     """Speech to text."""
 
+    @property
+    def finalizes_pauses(self) -> bool:
+        """`finalize` may be asked in each pause of the caller: it costs a message and spoils nothing.
+
+        Then most turns have their last words by the time they are over. False for a recogniser that
+        understands a sentence better in one piece.
+        """
+
     def input_format(self, line: AudioFormat) -> AudioFormat:
         """What this service wants to be fed for a line of that format (the same, where it can take it)."""
 

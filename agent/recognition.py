@@ -19,7 +19,7 @@ from agent.errors import ProviderError
 from agent.latency import CallCounters
 from agent.providers import Transcript
 from agent.scope import CallScope
-from agent.transcripts import TurnText
+from agent.transcripts import Ask, TurnText
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,6 @@ RETRY_MS = 3_000.0
 MAX_RETRY_MS = 30_000.0
 CLOSE_MS = 1_500.0
 """Bound on closing a stream: less than a call's teardown has."""
-
-
-class _Ask:
-    """A `finalize` that waits for its answer."""
-
-    __slots__ = ("answer", "stale_until_ms")
-
-    def __init__(self, answer: Callable[[], None]) -> None:
-        self.answer: Callable[[], None] | None = answer
-        self.stale_until_ms: float | None = None
-        """Set when the turn was made without it: its words must not reach the next turn."""
 
 
 class _Stream:
@@ -116,7 +105,8 @@ class Recognition:
         self._takes_pcm = False
         self._opening: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        self._asked: deque[_Ask] = deque()
+        self._asked: deque[Ask] = deque()
+        self._pause: tuple[asyncio.Future[bool], Ask] | None = None  # asked in the present pause
         self._held: list[bytes] = []
         self._held_pcm: list[bytes] = []
         self._held_bytes = 0
@@ -191,10 +181,19 @@ class Recognition:
     def ask(self, answer: Callable[[], None]) -> None:
         """Ask for the last word on what was fed; `answer` is called when it is there, if it ever is."""
         if self._opened is not None:
-            self._asked.append(_Ask(answer))
+            self._asked.append(Ask(answer))
             self._finalized_ms = self._clock.now_ms()
             self._release()
             self._opened.stream.finalize()
+
+    def paused(self) -> None:
+        """The caller pauses, perhaps for good: where that spoils nothing, ask for his last word already."""
+        if self._opened is not None and self._opened.finalizes_pauses and self._pause is None:
+            self._pause = self._finalize(self._opened)
+
+    def resumed(self) -> None:
+        """He speaks again: that was not his last word."""
+        self._pause = None
 
     async def collect(self) -> str:
         """The words of the turn that has just ended, final where recognition is quick enough.
@@ -219,22 +218,28 @@ class Recognition:
         return self.text.text
 
     async def _flushed(self, opened: OpenedSTT) -> bool:
-        """Finalize and wait. False if the stream failed meanwhile."""
+        """Finalize, where the pause that has become the end did not, and wait. False if the stream failed."""
+        flushed, ask = self._pause or self._finalize(opened)
+        self._pause = None
+        try:
+            return await flushed
+        finally:
+            ask.answer = None
+
+    def _finalize(self, opened: OpenedSTT) -> tuple[asyncio.Future[bool], Ask]:
+        """The answer is False if the stream failed before it came."""
         flushed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def answered() -> None:
             if not flushed.done():
                 flushed.set_result(self._opened is opened)
 
-        ask = _Ask(answered)
+        ask = Ask(answered)
         self._asked.append(ask)
         self._finalized_ms = self._clock.now_ms()
         self._release()
         opened.stream.finalize()
-        try:
-            return await flushed
-        finally:
-            ask.answer = None
+        return flushed, ask
 
     def taken(self) -> None:
         """The collected words were made a turn: what still comes of that audio is dropped."""
@@ -249,6 +254,7 @@ class Recognition:
         """These words are no turn, or were made one."""
         self.text.clear()
         self._partial = self._aside = ""
+        self._pause = None
         self._safe_ms = max(self._finalized_ms, self._safe_ms)
 
     def _restore(self) -> None:
@@ -282,6 +288,14 @@ class Recognition:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
         self._opening = self._scope.spawn(self._open(after), name="open recognition")
+
+    def hand_over(self) -> bool:
+        """The answer takes too long: the next provider hears the utterance. False if there is none to ask."""
+        if self._opened is None or len(self._chain.entries) < 2:
+            return False
+        logger.info("recognition %s is too slow: the next one takes over", self.provider)
+        self.reopen(after=self.provider)
+        return True
 
     def failed(self, stream: _Stream, error: Exception) -> None:
         """A stream died: the next provider hears what it missed."""

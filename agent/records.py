@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from agent.latency import CallCounters, Stage
 from agent.lines import CallInfo
 
+NOT_READ = "peer_not_reading"
+"""What a line calls a message of ours that its peer did not read: dropped, and no fault of the message."""
+_MAX_KINDS = 32
+
 
 @dataclass(slots=True)
 class TurnRecord:
@@ -30,6 +34,8 @@ class TurnRecord:
     tools: list[str] = field(default_factory=list)
     cache: str = ""
     """What the response cache did: `hit`, `miss`, …; empty where it was not asked."""
+    blown: dict[Stage, str] = field(default_factory=dict)
+    """Stages that took longer than their budget, and what was done about it (`none`: nothing)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,16 @@ class CallRecord:
     """By kind."""
     client: ClientReport | None = None
 
+    def note_bad(self, kind: str) -> None:
+        """Count what was dropped on the line; `kind` as in `agent.lines.LineCall.bad_message`."""
+        if kind == NOT_READ:
+            self.counters.sends_dropped += 1
+        else:
+            self.counters.bad_messages += 1
+        kinds = self.bad_messages
+        if kind in kinds or len(kinds) < _MAX_KINDS:
+            kinds[kind] = kinds.get(kind, 0) + 1
+
 
 class CallObserver:
     """Told by each call about what ended. The base class ignores everything: a call without a server."""
@@ -77,6 +93,12 @@ class CallObserver:
 
     def record_stage(self, call: CallRecord, stage: Stage, value_ms: float) -> None:
         """A figure of its own, outside any turn's marks: the parts of a barge-in (B1 to B4)."""
+
+    def budget_blown(self, call: CallRecord, stage: Stage, action: str) -> None:
+        """A stage has taken longer than its budget, and `action` was taken (`none`: nothing)."""
+
+    def stage_late(self, call: CallRecord, turn: TurnRecord, stage: Stage, value_ms: float) -> None:
+        """A stage of a turn whose end came after `turn_ended`: the caller heard a filler meanwhile."""
 
     def record_client(self, call: CallRecord, turn: int | None, metrics: Mapping[str, float]) -> None:
         """The caller's device reports its own figures, at most once a second.

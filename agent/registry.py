@@ -50,7 +50,7 @@ class Registry:
         live = self._live.get(line.info.platform_call_id)
         if isinstance(live, MediaConversation):
             self._goes_on(live, slot)
-            live.replace_line(line)
+            live.replace_line(line, events)
             return live
         self._replaced(live)
         try:

@@ -5,8 +5,10 @@ Settling is where a reply becomes history: it keeps what the caller has heard of
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
+from agent.budgets import Deadlines
 from agent.caller_turn import CallerTurn
 from agent.events import AgentHeard, Audience
 from agent.history import History
@@ -18,6 +20,8 @@ from agent.scope import CallScope
 from agent.services import CallServices
 from agent.turns.expectation import ANYTHING, Expectation
 
+LATE = (Stage.LLM_FIRST_TOKEN, Stage.LLM_FIRST_SENTENCE)
+"""What may end after a filler has begun to sound."""
 HEARD_MS = 250.0
 """How often a listener is told how far the caller has heard."""
 
@@ -33,6 +37,7 @@ class Replies:
         mouth: Mouth,
         speaker: Speaker,
         audience: Audience,
+        deadlines: Deadlines,
     ) -> None:
         self.current: Reply | None = None
         """The reply that is being made or heard."""
@@ -43,9 +48,10 @@ class Replies:
         self._scope = scope
         self._mouth = mouth
         self._audience = audience
+        self._deadlines = deadlines
         self._parts = ReplyParts(
             services.agent, services.llm, services.tools, services.clock, mouth, self.history,
-            record.counters, record.info, speaker, audience,
+            record.counters, record.info, speaker, audience, deadlines, services.stored,
         )  # fmt: skip
         self._began_ms = services.clock.now_ms()
         self._generation = 0
@@ -69,6 +75,7 @@ class Replies:
         reply = self.new(turn.marks, turn.kind)
         reply.record.caller = text
         reply.record.providers.update(turn.providers or {})
+        reply.record.blown.update(turn.blown or {})
         return reply
 
     def platform_says(self, text: str) -> None:
@@ -87,7 +94,7 @@ class Replies:
             clock = self._services.clock
             began_ms = clock.now_ms()
             self._task.add_done_callback(
-                lambda _: self._measured(Stage.SERVER_CANCEL, clock.now_ms() - began_ms)
+                lambda _: self.measured(Stage.SERVER_CANCEL, clock.now_ms() - began_ms)
             )
             self._task.cancel()
         self._task = None
@@ -98,9 +105,11 @@ class Replies:
         reply, self.current = self.current, None
         if reply is None:
             return
+        self._deadlines.clear()
         heard = self._mouth.cancel() if interrupted else self._mouth.heard()
-        text = reply.turn.text if heard.complete and not interrupted else heard.text
-        self.history.settle(reply.turn, text, interrupted=interrupted)
+        text = reply.said if heard.complete and not interrupted else heard.text
+        self.history.settle(reply.turn, reply.answer_in(text), interrupted=interrupted)
+        self._late_stages(reply)
         reply.record.agent = text
         reply.record.interrupted = interrupted
         self._last = reply
@@ -120,23 +129,39 @@ class Replies:
         if self.current is not None:
             self.current.record.stages[Stage.BARGE_IN] = now_ms - onset_ms
         self._scope.run("observer", lambda: self._services.observer.barge_in(self._record, now_ms - onset_ms))
-        self._measured(Stage.INTERRUPTION_DETECTION, decided_ms - onset_ms)
-        self._measured(Stage.PLAYBACK_STOP, now_ms - decided_ms)
+        self.measured(Stage.INTERRUPTION_DETECTION, decided_ms - onset_ms)
+        self.measured(Stage.PLAYBACK_STOP, now_ms - decided_ms)
 
-    def _measured(self, stage: Stage, value_ms: float) -> None:
+    def measured(self, stage: Stage, value_ms: float) -> None:
+        """A part of a barge-in took so long."""
         record = self._record
         self._scope.run("observer", lambda: self._services.observer.record_stage(record, stage, value_ms))
+
+    def _late_stages(self, reply: Reply) -> None:
+        """What the model took where a filler sounded first: without them its figures would flatter it."""
+        turn, call, observer = reply.record, self._record, self._services.observer
+        if reply.marks.filler_ms is None or not turn.answered:
+            return
+        known = reply.marks.stages()
+        for stage in LATE:
+            if stage in known and stage not in turn.stages:
+                value_ms = known[stage]
+                self._scope.run("observer", partial(observer.stage_late, call, turn, stage, value_ms))
+        if LATE[0] in known:
+            # Of the sentence the caller waited for no more than the time until the filler.
+            turn.stages.setdefault(LATE[0], known[LATE[0]])
 
     def cut_afterwards(self, text: str) -> None:
         """The last reply, taken for heard to its end, was cut where `text` ends."""
         if self.current is None and self._last is not None:
             self._last.record.agent, self._last.record.interrupted = text, True
-            self.history.settle(self._last.turn, text, interrupted=True)
+            self.history.settle(self._last.turn, self._last.answer_in(text), interrupted=True)
             self._said = text
             self._expectation = None
 
     def sounded(self) -> None:
         """The current reply can be heard: tell how far, now and then."""
+        self._deadlines.end(Stage.RESPONSE)
         if self._audience.listening:
             self._scope.after("heard", HEARD_MS, self._still_heard)
 
@@ -155,7 +180,7 @@ class Replies:
     def recently_said(self) -> str:
         """The agent's last words: heard or being heard."""
         if self.current is not None:
-            return self.current.turn.text
+            return self.current.said
         return self._said or self.history.last_heard()
 
     def _still_heard(self) -> None:

@@ -7,22 +7,26 @@ the call gave it.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent import wording
 from agent.agentfile.schema import AgentFile
+from agent.budgets import NONE, Deadlines
 from agent.chains import LLMChain
 from agent.clock import Clock
 from agent.errors import ProviderError
 from agent.events import AgentWords, Audience, Problem, ToolRun
 from agent.history import AgentTurn, History, Round
-from agent.latency import CallCounters, TurnMarks
+from agent.latency import CallCounters, Stage, TurnMarks
 from agent.lines import CallInfo
 from agent.mouth import Mouth
-from agent.providers import ChatRequest, LanguageSwitch, TextDelta, ToolCall
+from agent.providers import ChatRequest, LanguageSwitch, LLMEvent, TextDelta, ToolCall
+from agent.quicker import QuickerAnswer
 from agent.records import TurnRecord
+from agent.spoken import find_all
+from agent.stored import StoredReplies
 from agent.tools import ToolRunner
 
 logger = logging.getLogger(__name__)
@@ -70,6 +74,8 @@ class ReplyParts:
     info: CallInfo
     speaker: Speaker
     audience: Audience
+    deadlines: Deadlines
+    stored: StoredReplies | None = None
 
 
 class Reply:
@@ -84,6 +90,19 @@ class Reply:
         self._parts = parts
         self._call = parts.speaker
         self._wrote = False
+        self._filler = ""
+
+    @property
+    def said(self) -> str:
+        """All text so far, with the filler that was said before it."""
+        return f"{self._filler} {self.turn.text}".strip()
+
+    def answer_in(self, heard: str) -> str:
+        """What was heard of the answer: without the filler, which is nothing to remember."""
+        if not self._filler:
+            return heard
+        ends = find_all(heard, self._filler)
+        return heard[ends[0] :].lstrip(" .!?…。！？") if ends else ""
 
     async def say(self, text: str) -> None:
         """Say a fixed text: greeting, reprompt, goodbye."""
@@ -91,6 +110,10 @@ class Reply:
 
     async def answer(self) -> None:
         """Answer the caller's last turn with the model."""
+        marks = self.marks
+        since_ms = marks.last_voiced_ms if marks.last_voiced_ms is not None else marks.transcript_ms
+        if since_ms is not None:
+            self._parts.deadlines.begin(Stage.RESPONSE, since_ms, self.record.blown, lambda _: self._fill())
         await self._spoken(self._generate())
 
     async def _spoken(self, text_source: Coroutine[None, None, None]) -> None:
@@ -144,14 +167,13 @@ class Reply:
             self._call.language,
             parts.tools.specs,
         )
-        if self.marks.llm_asked_ms is None:
-            self.marks.llm_asked_ms = parts.clock.now_ms()
         calls: list[ToolCall] = []
-        events = parts.llm.reply(request, self._served)
+        events = self._ask(request)
         try:
             async for event in events:
                 if self.marks.llm_first_token_ms is None:
                     self.marks.llm_first_token_ms = parts.clock.now_ms()
+                    parts.deadlines.end(Stage.LLM_FIRST_TOKEN)
                 if isinstance(event, TextDelta):
                     self._write(part, event.text)
                 elif isinstance(event, LanguageSwitch):
@@ -160,8 +182,38 @@ class Reply:
                 else:
                     calls.append(event)
         finally:
+            parts.deadlines.end(Stage.LLM_FIRST_TOKEN)
             await events.aclose()
         return calls
+
+    def _ask(self, request: ChatRequest) -> AsyncGenerator[LLMEvent, None]:
+        """The model's answer. A turn's first one is timed, and may be overtaken by a quicker one."""
+        parts = self._parts
+        if self.marks.llm_asked_ms is not None:
+            return parts.llm.reply(request, self._served)
+        now_ms = self.marks.llm_asked_ms = parts.clock.now_ms()
+        begin, stage = parts.deadlines.begin, Stage.LLM_FIRST_TOKEN
+        action = parts.deadlines.action(stage)
+        if action in (NONE, "filler"):
+            begin(stage, now_ms, self.record.blown, lambda _: self._fill())
+            return parts.llm.reply(request, self._served)
+        race = QuickerAnswer(parts.llm, parts.stored, request, self._served)
+        begin(stage, now_ms, self.record.blown, race.overtake)
+        return race.items()
+
+    def _fill(self) -> bool:
+        """Say that it takes a moment: once a turn, and only into silence."""
+        parts = self._parts
+        phrase = wording.filler(parts.agent, self._call.language, self.record.index)
+        if self._filler:
+            return False
+        # Before it is said: on a text line it sounds at once.
+        self._filler, self.marks.filler_ms = phrase, parts.clock.now_ms()
+        if not parts.mouth.fill(phrase):
+            self._filler, self.marks.filler_ms = "", None
+            return False
+        self._tell()
+        return True
 
     async def _run_tools(self, calls: list[ToolCall]) -> bool:
         """Run them in the order asked. True if the model should go on with the results."""
@@ -192,8 +244,11 @@ class Reply:
         if text.strip():
             self._wrote = True
         self._parts.mouth.write(text)
+        self._tell()
+
+    def _tell(self) -> None:
         if self._parts.audience.listening:
-            self._parts.audience.tell(AgentWords(self.record.index, self.turn.text, self.record.kind))
+            self._parts.audience.tell(AgentWords(self.record.index, self.said, self.record.kind))
 
     def _say_if_silent(self, phrase: str) -> None:
         if not self._wrote:

@@ -21,6 +21,7 @@ from agent.errors import ConfigError
 from agent.instruments import Instruments
 from agent.invariants import Invariants
 from agent.metrics import LatencyBook, Metrics
+from agent.peers import Peers, read_peers
 from agent.plugins import LLM, STT, TRANSPORTS, TTS, Transport, TransportContext, load
 from agent.problems import problems
 from agent.providers import ProviderContext
@@ -29,6 +30,7 @@ from agent.services import CallServices
 from agent.settings import Settings
 from agent.side import Side
 from agent.stall import StallWatch
+from agent.stored import stored_replies
 from agent.ticker import Ticker
 from agent.tools import ToolRunner
 from agent.turns.endpointing import Endpointer
@@ -62,12 +64,16 @@ class Server:
         self._stalls = StallWatch(self.clock, lambda: self._invariants.violations)
         metrics = Metrics(
             book, self.calls, self.lag, self.ticker, watch=self._stalls, failures=self._failures(),
-            certificate=settings.tls_certificate,
+            providers=self._providers(), certificate=settings.tls_certificate,
         )  # fmt: skip
         dashboard = self._instruments.dashboard(
-            self.calls, self.lag, self._chains(), agent.name, self._why_not_ready
+            self.calls, self.lag, self._chains(), agent.name, self._why_not_ready, agent.budgets
         )
-        self._side = Side(self.calls, metrics, settings, self._why_not_ready, self.lag, dashboard)
+        siblings = read_peers(settings.environ)
+        self._peers = Peers(siblings, metrics, self._own_side, settings.side_token) if siblings else None
+        self._side = Side(
+            self.calls, metrics, settings, self._why_not_ready, self.lag, dashboard, self._peers
+        )
         self._transports: list[Transport] = [
             _plugin(TRANSPORTS, name)(TransportContext(self.calls, settings, agent, self.clock, self.ticker))
             for name in settings.transports
@@ -129,6 +135,8 @@ class Server:
         await self._services.tools.close()
         for chain in (self._services.stt, self._services.llm, self._services.tts):
             await chain.close()
+        if self._peers is not None:
+            await self._peers.close()
         self.ticker.close()
         self.lag.stop()
         self._stalls.stop()
@@ -139,11 +147,13 @@ class Server:
         agent, limits = self.agent, self.agent.limits
         chains = agent.providers
         phrases = {language: caller_phrases(agent, language) for language in agent.languages}
+        small = agent.budgets.smaller_model
+        smaller = None if small is None else self._provider(LLM, small)
         return CallServices(
             agent,
             self.clock,
             STTChain([self._provider(STT, choice) for choice in chains.stt], limits),
-            LLMChain([self._provider(LLM, choice) for choice in chains.llm], limits),
+            LLMChain([self._provider(LLM, choice) for choice in chains.llm], limits, smaller),
             TTSChain([self._provider(TTS, choice) for choice in chains.tts], limits),
             ToolRunner(agent, self.settings.environ),
             self.ticker,
@@ -151,15 +161,24 @@ class Server:
             Endpointer(agent.turns, itertools.chain.from_iterable(phrases.values())),
             phrases,
             observer,
+            stored_replies(agent, self.clock, self.settings.environ),
         )
 
     def _chains(self) -> dict[str, STTChain | LLMChain | TTSChain]:
         services = self._services
         return {chain.kind: chain for chain in (services.stt, services.llm, services.tts)}
 
+    def _own_side(self) -> str:
+        """Host and port of the side port: this process's label beside its siblings'."""
+        return "{}:{}".format(*self.side_address)
+
     def _failures(self) -> dict[str, Counter[str]]:
         """Live counters by kind and provider."""
         return {kind: chain.failures for kind, chain in self._chains().items()}
+
+    def _providers(self) -> list[tuple[str, str, object]]:
+        """Kind, name in its chain, and the provider."""
+        return [(kind, *entry) for kind, chain in self._chains().items() for entry in chain.all]
 
     def _provider(self, group: str, choice: ProviderChoice) -> Any:
         context = ProviderContext(self.agent, self.clock, choice.options, self.settings.environ)

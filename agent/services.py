@@ -6,6 +6,7 @@ from agent.agentfile.schema import AgentFile
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock
 from agent.records import CallObserver
+from agent.stored import StoredReplies
 from agent.ticker import Ticker
 from agent.tools import ToolRunner
 from agent.turns.endpointing import Endpointer
@@ -28,3 +29,5 @@ class CallServices:
     phrases: dict[str, tuple[str, ...]]
     """What callers are likely to say, by language."""
     observer: CallObserver
+    stored: StoredReplies | None = None
+    """Where the action `cached_reply` looks."""

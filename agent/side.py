@@ -19,7 +19,9 @@ from agent.dashboard import Dashboard
 from agent.dashboard.feed import PAGE
 from agent.metrics import Metrics
 from agent.metrics.histograms import SINCE_START, WINDOW_NAMES
+from agent.metrics.together import windows_document
 from agent.origin import is_loopback
+from agent.peers import LATENCY_PATH, METRICS_PATH, Peers
 from agent.problems import problem, problems
 from agent.records import CallRecord
 from agent.registry import Registry
@@ -46,8 +48,10 @@ class Side:
         ready: Callable[[], str | None],
         lag: LoopLag,
         dashboard: Dashboard | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """`ready()` is None, or says why not."""
+        """`ready()` is None, or says why not. `peers`: siblings that `/metrics` and `/latency` add up."""
+        self._peers = peers
         self._dashboard = dashboard
         self._calls = calls
         self._metrics = metrics
@@ -68,6 +72,8 @@ class Side:
         app = web.Application(middlewares=[problems, self._authorised])
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get("/latency", self._latency)
+        app.router.add_get(METRICS_PATH, self._told_metrics)
+        app.router.add_get(LATENCY_PATH, self._told_latency)
         app.router.add_get("/calls", self._list)
         app.router.add_get("/calls/{call_id}", self._one)
         app.router.add_get("/healthz", self._health)
@@ -96,23 +102,39 @@ class Side:
         return await handler(request)
 
     async def _exposition(self, request: web.Request) -> web.Response:
+        peers = self._asked(request)
+        body = self._metrics.exposition() if peers is None else await peers.exposition()
         return web.Response(
-            body=self._metrics.exposition(),
+            body=body,
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
     async def _latency(self, request: web.Request) -> web.Response:
         """`?window=5m` (one or several, comma-separated; all unless told), `?format=hdr` for one window."""
-        window, form = request.query.get("window"), request.query.get("format", "summary")
-        names = window.split(",") if window else None
-        unknown = [name for name in names or () if name not in WINDOW_NAMES]
-        if unknown or form not in ("summary", "hdr"):
-            expected = f"window is of {', '.join(WINDOW_NAMES)}; format is summary or hdr"
-            return problem(400, expected)
+        names, form = _windows(request), request.query.get("format", "summary")
+        if names is None or form not in ("summary", "hdr"):
+            return problem(400, f"{_WINDOWS}; format is summary or hdr")
         book = self._metrics.book
         if form == "hdr":
-            return _json(book.encoded(names[0] if names else SINCE_START))
-        return _json(book.summary(names or WINDOW_NAMES))
+            return _json(book.encoded(names[0] if "window" in request.query else SINCE_START))
+        peers = self._asked(request)
+        return _json(book.summary(names) if peers is None else await peers.latency(names))
+
+    def _asked(self, request: web.Request) -> Peers | None:
+        """`?only=self`: this process alone."""
+        return None if request.query.get("only") == "self" else self._peers
+
+    async def _told_metrics(self, request: web.Request) -> web.Response:
+        """For a sibling's sum: see `agent.metrics.together`. Never asks further."""
+        return _json({"instance": self._metrics.instance, "metrics": self._metrics.document()})
+
+    async def _told_latency(self, request: web.Request) -> web.Response:
+        """The same for `/latency`; `?window=` as there."""
+        names = _windows(request)
+        if names is None:
+            return problem(400, _WINDOWS)
+        windows = windows_document(self._metrics.book.counted(names))
+        return _json({"instance": self._metrics.instance, "windows": windows})
 
     async def _list(self, request: web.Request) -> web.Response:
         live = [_brief(call.record) for call in self._calls.live]
@@ -134,6 +156,16 @@ class Side:
     async def _readiness(self, request: web.Request) -> web.Response:
         reason = self._ready()
         return _json({"status": "ready"}) if reason is None else problem(503, reason)
+
+
+_WINDOWS = f"window is of {', '.join(WINDOW_NAMES)}"
+
+
+def _windows(request: web.Request) -> tuple[str, ...] | None:
+    """Those asked for, all unless told; None where there is no such window."""
+    given = request.query.get("window")
+    names = tuple(given.split(",")) if given else WINDOW_NAMES
+    return names if set(names) <= set(WINDOW_NAMES) else None
 
 
 def _brief(record: CallRecord) -> dict[str, Any]:

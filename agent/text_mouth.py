@@ -60,6 +60,13 @@ class TextMouth:
         else:
             self._say(text)
 
+    def fill(self, text: str) -> bool:
+        if self._ended or self._chars or self._held is not None:
+            return False
+        self._chars = len(text)
+        self._say(f"{text} ")
+        return True
+
     def _say(self, text: str) -> None:
         now_ms = self._clock.now_ms()
         self._line.say(text, last=False, language=self._language)

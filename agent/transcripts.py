@@ -1,4 +1,6 @@
-"""The words of the caller's turn, put together from the recogniser's pieces. Pure."""
+"""The words of the caller's turn, put together from the pieces of recognition, and what it is asked. Pure."""
+
+from collections.abc import Callable
 
 from agent.providers import Transcript
 
@@ -46,3 +48,14 @@ class TurnText:
         """Forget the words."""
         self._closed.clear()
         self._open = ""
+
+
+class Ask:
+    """A `finalize` that waits for its answer."""
+
+    __slots__ = ("answer", "stale_until_ms")
+
+    def __init__(self, answer: Callable[[], None]) -> None:
+        self.answer: Callable[[], None] | None = answer
+        self.stale_until_ms: float | None = None
+        """Set when the turn was made without it: its words must not reach the next turn."""

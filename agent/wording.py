@@ -14,6 +14,12 @@ def phrase(agent: AgentFile, name: str, language: str) -> str:
     return _in(phrases, language, agent.language)
 
 
+def filler(agent: AgentFile, language: str, turn: int) -> str:
+    """What is said while the answer is late; another one from turn to turn."""
+    phrases = agent.budgets.fillers.get(language) or agent.budgets.fillers[agent.language]
+    return phrases[turn % len(phrases)]
+
+
 def closest_language(agent: AgentFile, wanted: str | None) -> str | None:
     """The agent's language closest to a BCP 47 tag: the same one, or another region's. None: it has none."""
     if not wanted:

@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.agentfile.defaults import PHRASES
 from agent.agentfile.reader import Place
-from agent.agentfile.schema import AgentFile, Dialogue, TransferCallTool, WebhookTool
+from agent.agentfile.schema import AgentFile, Dialogue, ProviderChoice, TransferCallTool, WebhookTool
+from agent.sentences import SentenceSplitter
 
 Found = Iterator[tuple[Place, str]]
 
@@ -27,6 +28,7 @@ def cross_checks(agent: AgentFile) -> list[tuple[Place, str]]:
         *(found for index, each in enumerate(agent.dialogues) for found in _dialogue(agent, index, each)),
         *_providers(agent),
         *_turns(agent),
+        *_budgets(agent),
     ]
 
 
@@ -127,14 +129,70 @@ def _dialogue(agent: AgentFile, index: int, dialogue: Dialogue) -> Found:
 def _providers(agent: AgentFile) -> Found:
     """Names of what is installed; imports nothing of it."""
     for kind in ("stt", "llm", "tts"):
+        chosen: list[tuple[Place, ProviderChoice]] = [
+            (("providers", kind, index), choice)
+            for index, choice in enumerate(getattr(agent.providers, kind))
+        ]
+        if kind == "llm" and agent.budgets.smaller_model is not None:
+            chosen.append((("budgets", "smaller_model"), agent.budgets.smaller_model))
         installed = sorted({point.name for point in entry_points(group=f"parley.{kind}")})
-        for index, choice in enumerate(getattr(agent.providers, kind)):
+        for where, choice in chosen:
             if choice.provider not in installed:
                 what = f"{choice.provider!r} is not installed; allowed: {', '.join(installed)}"
-                yield ("providers", kind, index, "provider"), what
+                yield (*where, "provider"), what
 
 
 def _turns(agent: AgentFile) -> Found:
     turns = agent.turns
     if not turns.min_silence_ms <= turns.silence_ms <= turns.max_silence_ms:
         yield ("turns",), "must have min_silence_ms <= silence_ms <= max_silence_ms"
+
+
+_BOUNDS = {
+    "stt_final": ("stt", "stt_final_ms"),
+    "llm_first_token": ("llm", "llm_first_token_ms"),
+    "tts_first_audio": ("tts", "tts_first_audio_ms"),
+}
+"""By stage: its chain, and the limit that ends the wait."""
+
+
+def _budgets(agent: AgentFile) -> Found:
+    """What a budget's action needs must be there."""
+    budgets = agent.budgets
+    given = budgets.all()
+    for stage, (kind, limit) in _BOUNDS.items():
+        budget = given.get(stage)
+        if budget is None:
+            continue
+        bound_ms = getattr(agent.limits, limit)
+        if budget.ms >= bound_ms:
+            bound = f"limits.{limit} ({bound_ms}), which ends the wait"
+            yield ("budgets", stage, "ms"), f"{budget.ms} is not allowed; allowed: less than {bound}"
+        if budget.action == "next_provider" and len(getattr(agent.providers, kind)) < 2:
+            yield ("budgets", stage, "action"), f"next_provider needs a second one in providers.{kind}"
+    actions = {budget.action for budget in given.values()}
+    if "smaller_model" in actions and budgets.smaller_model is None:
+        yield ("budgets", "llm_first_token", "action"), "smaller_model needs budgets.smaller_model"
+    if "smaller_model" not in actions and budgets.smaller_model is not None:
+        yield ("budgets", "smaller_model"), "is not used; llm_first_token needs action: smaller_model"
+    if "cached_reply" in actions and not agent.knowledge:
+        yield ("budgets", "llm_first_token", "action"), "cached_reply needs knowledge to answer from"
+    yield from _fillers(agent, needed="filler" in actions)
+
+
+def _fillers(agent: AgentFile, *, needed: bool) -> Found:
+    fillers = agent.budgets.fillers
+    missing = [language for language in agent.languages if not fillers.get(language)]
+    if needed and missing:
+        what = f"has no phrase in {', '.join(missing)}; every declared language needs one"
+        yield ("budgets", "fillers"), what
+    for language, phrases in fillers.items():
+        if language not in agent.languages:
+            what = f"is not among languages; allowed: {', '.join(agent.languages)}"
+            yield ("budgets", "fillers", language), what
+        for at, phrase in enumerate(phrases):
+            splitter = SentenceSplitter()
+            whole = splitter.feed(f"{phrase} ") and splitter.flush() is None
+            if not whole:
+                what = f"{phrase!r} is no whole sentence; it needs words, and . ! ? or … at its end"
+                yield ("budgets", "fillers", language, at), what

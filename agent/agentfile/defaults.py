@@ -1,5 +1,10 @@
 """What agents say by themselves unless their file says it otherwise, by primary language."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
 PHRASES: dict[str, dict[str, str]] = {
     "reprompt": {
         "en": "Are you still there? How can I help you?",
@@ -52,7 +57,15 @@ UNKNOWN: dict[str, str] = {
     "de": "Das weiß ich leider nicht. Fragen Sie mich etwas anderes, oder verlangen Sie einen Menschen.",
 }
 
+FILLERS: dict[str, list[str]] = {
+    "en": ["One moment, please.", "Let me check that for you.", "Just a second."],
+    "es": ["Un momento, por favor.", "Déjeme que lo compruebe.", "Un segundo."],
+    "fr": ["Un instant, s'il vous plaît.", "Je vérifie cela pour vous.", "Une petite seconde."],
+    "de": ["Einen Moment, bitte.", "Ich sehe gleich nach.", "Eine Sekunde."],
+}
+"""Said while an answer is late: short, and true whatever the answer will be."""
 
-def default_text(texts: dict[str, str], language: str) -> str | None:
-    """The text for a BCP 47 tag, by its primary language."""
+
+def default_text(texts: Mapping[str, T], language: str) -> T | None:
+    """The text, or texts, for a BCP 47 tag, by its primary language."""
     return texts.get(language.split("-", maxsplit=1)[0].casefold())

@@ -1,5 +1,6 @@
 """Reads an agent file. Every mistake becomes one line: file, line, what is wrong, what is allowed."""
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.agentfile.checks import cross_checks
-from agent.agentfile.defaults import PHRASES, UNKNOWN, default_text
+from agent.agentfile.defaults import FILLERS, PHRASES, UNKNOWN, default_text
 from agent.agentfile.mistakes import explained
 from agent.agentfile.reader import Place, Reader, shown
 from agent.agentfile.schema import AgentFile
@@ -87,11 +88,28 @@ def _normalised(data: dict[str, Any]) -> dict[str, Any]:
                 for key, defaults in PHRASES.items()
             },
         }
+    budgets = data.get("budgets")
+    if isinstance(budgets, dict):
+        data["budgets"] = _long_budgets(budgets, known, first)
     data["unknown"] = _with_defaults(data.get("unknown"), UNKNOWN, known, first)
     return data
 
 
-def _with_defaults(given: Any, defaults: dict[str, str], languages: list[str], first: str) -> Any:
+def _long_budgets(budgets: dict[str, Any], languages: list[str], first: str) -> dict[str, Any]:
+    found = {key: _long_budget(key, value) for key, value in budgets.items()}
+    fillers = found.get("fillers")
+    fillers = {first: fillers} if isinstance(fillers, list) else fillers
+    found["fillers"] = _with_defaults(fillers, FILLERS, languages, first)
+    return found
+
+
+def _long_budget(key: str, value: Any) -> Any:
+    if key == "smaller_model":
+        return {"provider": value} if isinstance(value, str) else value
+    return {"ms": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _with_defaults(given: Any, defaults: Mapping[str, Any], languages: list[str], first: str) -> Any:
     if isinstance(given, str):
         given = {first: given}
     if given is not None and not isinstance(given, dict):

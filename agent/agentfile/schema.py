@@ -198,6 +198,65 @@ class Limits(Model):
     """Longest wait for the final transcript after the end of speech; then the partial is used."""
 
 
+class Budget(Model):
+    """How long a stage of a turn may last, and what is done once it has lasted longer."""
+
+    ms: Annotated[int, Field(ge=20, le=60_000)]
+    """From the stage's beginning (`agent.metrics.names`); the stage may go on after that, up to its limit."""
+    action: str = "none"
+    """`none`: it is counted and shown, no more."""
+
+
+class ResponseBudget(Budget):
+    """Of a whole turn: last voiced sample in, to first sound of the reply."""
+
+    action: Literal["none", "filler"] = "none"
+
+
+class STTBudget(Budget):
+    """Of the final transcript. There is no filler here: before it nobody knows that words were said."""
+
+    action: Literal["none", "next_provider"] = "none"
+
+
+class LLMBudget(Budget):
+    """Of the first token."""
+
+    action: Literal["none", "filler", "smaller_model", "cached_reply", "next_provider"] = "none"
+
+
+class TTSBudget(Budget):
+    """Of the first audio. There is no filler here: its own audio would come no sooner."""
+
+    action: Literal["none", "next_provider"] = "none"
+
+
+class Budgets(Model):
+    """Latency budgets by stage, with what is done when one is blown. In the file also a plain number of ms.
+
+    `agent.budgets` keeps them.
+    """
+
+    stt_final: STTBudget | None = None
+    llm_first_token: LLMBudget | None = None
+    tts_first_audio: TTSBudget | None = None
+    response: ResponseBudget | None = None
+    fillers: LocalizedPhrases = {}
+    """What is said meanwhile, in turns. Has defaults in English, Spanish, French, German."""
+    smaller_model: ProviderChoice | None = None
+    """Who answers instead by the action `smaller_model`."""
+
+    def all(self) -> dict[str, Budget]:
+        """The budgets there are, by stage (a value of `agent.latency.Stage`)."""
+        given = {
+            "stt_final": self.stt_final,
+            "llm_first_token": self.llm_first_token,
+            "tts_first_audio": self.tts_first_audio,
+            "response": self.response,
+        }
+        return {stage: budget for stage, budget in given.items() if budget is not None}
+
+
 class AgentFile(Model):
     """An agent: persona, knowledge, tools, providers and manners."""
 
@@ -218,6 +277,7 @@ class AgentFile(Model):
     providers: Providers = Providers()
     turns: Turns = Turns()
     limits: Limits = Limits()
+    budgets: Budgets = Budgets()
 
     @property
     def language(self) -> str:

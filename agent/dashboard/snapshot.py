@@ -37,8 +37,8 @@ class ChainView(Protocol):
     """What is shown of a provider chain."""
 
     @property
-    def entries(self) -> tuple[tuple[str, Any], ...]:
-        """Names and providers, in order."""
+    def all(self) -> tuple[tuple[str, Any], ...]:
+        """Names and providers, in order; behind them those that are asked only on occasion."""
 
     @property
     def failures(self) -> Mapping[str, int]:
@@ -99,7 +99,11 @@ class Snapshots:
         """What is now."""
         sources = self._from
         if self._count % FIGURES_EVERY == 0:
-            self._figures = {"stages": sources.turns.stages(_FIGURES), "providers": self._providers()}
+            self._figures = {
+                "stages": sources.turns.stages(_FIGURES),
+                "blown": sources.turns.blown(),
+                "providers": self._providers(),
+            }
         self._count += 1
         live = [call.record for call in sources.calls.live]
         newest = list(sources.turns.latest)[-TURNS_SHOWN:]
@@ -145,6 +149,7 @@ class Snapshots:
                 "cache": turn.cache,
                 "providers": turn.providers,
                 "stages": {stage.value: round(value, 1) for stage, value in turn.stages.items()},
+                "blown": {stage.value: action for stage, action in turn.blown.items()},
             }
             for turn in record.turns
         ]
@@ -178,7 +183,7 @@ class Snapshots:
                 "ms": times.get((kind, name)),
             }
             for kind, chain in self._from.chains.items()
-            for name, _ in chain.entries
+            for name, _ in chain.all
         ]
 
     def _cpu_share(self) -> float | None:

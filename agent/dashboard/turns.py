@@ -48,6 +48,7 @@ class TurnWatch(CallObserver):
         self.served: dict[tuple[str, str], int] = {}
         """Turns by kind and provider."""
         self._provider = BoundedLabels()
+        self._blown: deque[tuple[float, str, str]] = deque(maxlen=RECENT_TURNS)
         self._points: deque[list[float]] = deque(maxlen=POINTS)
         self._bucket = 0
         self._responses: list[float] = []
@@ -69,6 +70,20 @@ class TurnWatch(CallObserver):
             self._close_bucket()
             self._bucket = bucket
         self._responses.append(response_ms)
+
+    def budget_blown(self, call: CallRecord, stage: Stage, action: str) -> None:
+        """See `agent.records.CallObserver`."""
+        self._blown.append((self._clock.unix_s(), stage.value, action))
+
+    def blown(self) -> dict[str, dict[str, int]]:
+        """Blown budgets of the last five minutes: by stage, how often what was done about it."""
+        since_s = self._clock.unix_s() - RECENT_S
+        found: dict[str, dict[str, int]] = {}
+        for unix_s, stage, action in self._blown:
+            if unix_s >= since_s:
+                actions = found.setdefault(stage, {})
+                actions[action] = actions.get(action, 0) + 1
+        return found
 
     def points(self, last: int = POINTS) -> list[list[float]]:
         """Per ten seconds in which there were turns: their start (unix s), count, p50, p95, p99 in ms."""
@@ -128,4 +143,5 @@ def describe(seen: SeenTurn) -> dict[str, Any]:
         "cache": turn.cache,
         "stages": {stage.value: round(value, 1) for stage, value in turn.stages.items()},
         "providers": turn.providers,
+        "blown": {stage.value: action for stage, action in turn.blown.items()},
     }

@@ -35,6 +35,7 @@ from agent.replay.taps import TapedLLM, TapedSTT, TapedTools, TapedTTS
 from agent.replay.virtual import VirtualLoop
 from agent.replay.words import bytes_of, read_error, read_transcript
 from agent.services import CallServices
+from agent.stored import stored_replies
 from agent.text import TextConversation
 from agent.turns.endpointing import Endpointer
 from agent.turns.expectation import Expectations
@@ -238,6 +239,7 @@ class _Player:
             TapedLLM(ReplayLLM(agent, script), sink), TapedTTS(ReplayTTS(agent, script), sink),
             TapedTools(ReplayTools(agent, script), sink), self._ticker, Expectations(agent),
             Endpointer(agent.turns, every), phrases, CallObserver(),
+            stored_replies(agent, self._clock, {}),
         )  # fmt: skip
 
     def _end(self, cause: str) -> None:

@@ -244,7 +244,8 @@ class ReplaySTT(STTChain):
         outcome = await self._script.get("stt_opened", number)
         if "error" in outcome:
             raise read_error(outcome["error"])
-        return OpenedSTT(outcome["provider"], read_format(outcome["audio"]), _DeafStream())
+        audio, pauses = read_format(outcome["audio"]), outcome.get("pauses", False)
+        return OpenedSTT(outcome["provider"], audio, _DeafStream(), pauses)
 
 
 class ReplayLLM(LLMChain):
@@ -256,7 +257,9 @@ class ReplayLLM(LLMChain):
         self._script = script
         self._numbers = itertools.count(1)
 
-    def reply(self, request: ChatRequest, served: Served) -> AsyncGenerator[LLMEvent, None]:
+    def reply(
+        self, request: ChatRequest, served: Served, tried: list[str] | None = None, *, smaller: bool = False
+    ) -> AsyncGenerator[LLMEvent, None]:
         """See `agent.chains.LLMChain`."""
         return _scripted(self._script, "llm", next(self._numbers), read_event, served)
 
@@ -270,7 +273,9 @@ class ReplayTTS(TTSChain):
         self._script = script
         self._numbers = itertools.count(1)
 
-    def speak(self, request: SpeechRequest, served: Served) -> AsyncGenerator[SpeechChunk, None]:
+    def speak(
+        self, request: SpeechRequest, served: Served, tried: list[str] | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         """See `agent.chains.TTSChain`."""
         return _scripted(self._script, "tts", next(self._numbers), read_chunk, served)
 

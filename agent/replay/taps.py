@@ -168,8 +168,11 @@ class TapedSTT(STTChain):
         except ProviderError as error:
             tape.stimulus("stt_opened", n=number, error=write_error(error))
             raise
-        tape.stimulus("stt_opened", n=number, provider=opened.provider, audio=write_format(opened.audio))
-        return OpenedSTT(opened.provider, opened.audio, _Stream(number, opened.stream, tape))
+        pauses = opened.finalizes_pauses
+        tape.stimulus(
+            "stt_opened", n=number, provider=opened.provider, audio=write_format(opened.audio), pauses=pauses
+        )
+        return OpenedSTT(opened.provider, opened.audio, _Stream(number, opened.stream, tape), pauses)
 
 
 class TapedLLM(LLMChain):
@@ -181,11 +184,14 @@ class TapedLLM(LLMChain):
         self._tape = tape
         self._numbers = itertools.count(1)
 
-    def reply(self, request: ChatRequest, served: Served) -> AsyncGenerator[LLMEvent, None]:
+    def reply(
+        self, request: ChatRequest, served: Served, tried: list[str] | None = None, *, smaller: bool = False
+    ) -> AsyncGenerator[LLMEvent, None]:
         """See `agent.chains.LLMChain`."""
         number = next(self._numbers)
         self._tape.decide("llm", n=number, **write_request(request))
-        source = self._chain.reply(request, _served(self._tape, "llm", number, served))
+        told = _served(self._tape, "llm", number, served)
+        source = self._chain.reply(request, told, tried, smaller=smaller)
         return _taped(self._tape, "llm", number, source, write_event)
 
 
@@ -198,11 +204,13 @@ class TapedTTS(TTSChain):
         self._tape = tape
         self._numbers = itertools.count(1)
 
-    def speak(self, request: SpeechRequest, served: Served) -> AsyncGenerator[SpeechChunk, None]:
+    def speak(
+        self, request: SpeechRequest, served: Served, tried: list[str] | None = None
+    ) -> AsyncGenerator[SpeechChunk, None]:
         """See `agent.chains.TTSChain`."""
         number = next(self._numbers)
         self._tape.decide("tts", n=number, text=request.text, language=request.language)
-        source = self._chain.speak(request, _served(self._tape, "tts", number, served))
+        source = self._chain.speak(request, _served(self._tape, "tts", number, served), tried)
         return _taped(self._tape, "tts", number, source, write_chunk)
 
 

@@ -75,6 +75,7 @@ class StubSTT:
     """Hears the script's sentence in whatever is voiced."""
 
     name = "stub"
+    finalizes_pauses = False
 
     def __init__(self, context: ProviderContext) -> None:
         """Options: `inprocess`, `address`, and those of `StubScript`. Raises `ConfigError`."""

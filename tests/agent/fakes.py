@@ -24,6 +24,7 @@ class FakeProvider:
     """Speech-to-text, model and speech in one."""
 
     name = "fake"
+    finalizes_pauses = False
 
     async def warm(self) -> None:
         pass

@@ -18,6 +18,7 @@ from agent.agentfile.schema import AgentFile
 from agent.audio.codec import make_decoder, make_encoder
 from agent.audio.formats import FRAME_MS, PCMU_8K, AudioFormat, linear
 from agent.errors import LineError, ProviderError
+from agent.latency import Stage
 from agent.lines import CallInfo, MediaCall
 from agent.providers import (
     ChatRequest,
@@ -61,6 +62,7 @@ class ScriptedSTT(Scripted):
         self.answers: deque[str] = deque()
         """What the next finalizes are answered with; "" when there are none."""
         self.final_ms = 100.0
+        self.finalizes_pauses = False
         self.streams: list[ScriptedStream] = []
         self.open_fails = 0
 
@@ -95,6 +97,7 @@ class ScriptedStream:
         self.request = request
         self.listener = listener
         self.fed = 0
+        self.finalized = 0
         self.open = True
         self._stt = stt
 
@@ -102,6 +105,7 @@ class ScriptedStream:
         self.fed += len(audio)
 
     def finalize(self) -> None:
+        self.finalized += 1
         text = self._stt.answers.popleft() if self._stt.answers else ""
         asyncio.get_running_loop().call_later(self._stt.final_ms / 1000, self._answer, text)
 
@@ -210,7 +214,11 @@ class Observed(CallObserver):
 
     turns: list[TurnRecord] = field(default_factory=list)
     barge_ins_ms: list[float] = field(default_factory=list)
+    parts: list[tuple[Stage, float]] = field(default_factory=list)
+    """B1 to B4."""
     ended: list[CallRecord] = field(default_factory=list)
+    blown: list[tuple[Stage, str]] = field(default_factory=list)
+    late: list[tuple[Stage, float]] = field(default_factory=list)
     fails: bool = False
 
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
@@ -220,6 +228,17 @@ class Observed(CallObserver):
     def barge_in(self, call: CallRecord, stop_ms: float) -> None:
         self.barge_ins_ms.append(stop_ms)
         self._fail()
+
+    def record_stage(self, call: CallRecord, stage: Stage, value_ms: float) -> None:
+        self.parts.append((stage, value_ms))
+        self._fail()
+
+    def budget_blown(self, call: CallRecord, stage: Stage, action: str) -> None:
+        self.blown.append((stage, action))
+        self._fail()
+
+    def stage_late(self, call: CallRecord, turn: TurnRecord, stage: Stage, value_ms: float) -> None:
+        self.late.append((stage, value_ms))
 
     def call_ended(self, call: CallRecord) -> None:
         self.ended.append(call)

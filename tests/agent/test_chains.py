@@ -38,6 +38,8 @@ def unavailable(name: str) -> ProviderUnavailable:
 class Fake:
     """Plays a script: texts and chunks are yielded, numbers waited for (ms), errors raised."""
 
+    finalizes_pauses = False
+
     def __init__(self, name: str, *script: Any) -> None:
         self.name = name
         self.script = script
@@ -324,12 +326,25 @@ def test_speech_is_bounded_by_its_own_limit() -> None:
     assert heard.took_ms == pytest.approx(400)
 
 
-def test_half_a_sentence_is_not_spoken_again_by_another_voice() -> None:
-    two = Fake("two", b"ab")
-    heard = asking(Fake("one", b"ab", unavailable("one")), two, chain=tts)
-    assert [chunk.audio for chunk in heard.events] == [b"ab"]
-    assert isinstance(heard.error, ProviderUnavailable)
-    assert two.asked == 0
+def test_a_sentence_that_breaks_off_is_gone_on_with_by_the_next_voice() -> None:
+    one, two = Fake("one", b"ab", unavailable("one")), Fake("two", b"cd")
+    heard = asking(one, two, chain=tts)
+    assert ([chunk.audio for chunk in heard.events], heard.served) == ([b"ab", b"cd"], ["one", "two"])
+    assert heard.error is None
+    assert (one.asked, two.asked) == (1, 1)
+
+
+def test_a_sentence_that_comes_slower_than_it_is_spoken_is_gone_on_with_by_the_next_voice() -> None:
+    slow, two = Fake("slow", b"ab", 1_300, b"cd", 60_000, b"ef"), Fake("two", b"gh")
+    heard = asking(slow, two, chain=tts)
+    assert [chunk.audio for chunk in heard.events] == [b"ab", b"cd", b"gh"]
+    assert heard.took_ms == pytest.approx(1_300)
+    assert slow.closed_streams == 1
+
+
+def test_a_slow_voice_that_is_the_only_one_is_heard_to_its_end() -> None:
+    heard = asking(Fake("slow", b"ab", 1_300, b"cd", 1_300, b"ef"), chain=tts)
+    assert [chunk.audio for chunk in heard.events] == [b"ab", b"cd", b"ef"]
 
 
 def test_chunks_without_audio_are_not_speech_yet() -> None:

@@ -93,11 +93,15 @@ def test_a_log_level_that_is_none_is_named(
 
 def test_the_banner_tells_where_to_call_and_who_may() -> None:
     agent = load_agent(None)
-    text = banner(Settings(transports=("twilio", "carrier")), agent, ("::", 8080), ("127.0.0.1", 9464))
+    text = banner(
+        Settings(transports=("twilio", "webrtc", "carrier")), agent, ("::", 8080), ("127.0.0.1", 9464)
+    )
     assert agent.name in text
     assert "http://[::]:8080" in text
     assert "http://127.0.0.1:9464" in text
+    assert "watch    http://127.0.0.1:9464/\n" in text  # the dashboard
     assert "TWILIO_AUTH_TOKEN is not set" in text
+    assert "webrtc   callers on this machine only, since PARLEY_WEBRTC_SECRET is not set" in text
     signed = Settings(
         transports=("twilio",), public_url="https://voice.example.com",
         environ={"TWILIO_AUTH_TOKEN": "secret-value"},
@@ -106,6 +110,14 @@ def test_the_banner_tells_where_to_call_and_who_may() -> None:
     assert "signatures required" in text
     assert "https://voice.example.com" in text
     assert "secret-value" not in text
+
+
+def test_the_dashboards_address_can_be_opened_on_this_machine() -> None:
+    agent, settings = load_agent(None), Settings(transports=(), side_token="side-secret")
+    for host, shown in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("10.0.0.5", "10.0.0.5")):
+        text = banner(settings, agent, ("127.0.0.1", 8080), (host, 9464))
+        assert f"watch    http://{shown}:9464/  (asks for PARLEY_SIDE_TOKEN)" in text
+    assert "side-secret" not in text
 
 
 async def test_a_port_in_use_is_one_line_and_status_2() -> None:

@@ -124,6 +124,24 @@ def test_a_turn_that_a_pause_of_thought_interrupts_goes_on() -> None:
     scenario(play)
 
 
+def test_recognition_is_asked_for_the_last_word_once_in_each_pause() -> None:
+    async def play(scene: Scene) -> None:
+        scene.stt.finalizes_pauses = True
+        await scene.clock.sleep(100)
+        await scene.hear(QUESTION + speech.silence(100))
+        assert scene.stt.running == 1
+        before = scene.stt.stream.finalized
+        await scene.hear(speech.silence(160))
+        assert scene.stt.stream.finalized == before + 1
+        await scene.hear(speech.silence(160))
+        assert scene.stt.stream.finalized == before + 1
+        await scene.hear(QUESTION + speech.silence(700))
+        assert scene.stt.stream.finalized > before + 1
+        assert scene.told == ["voice", "endpoint"]
+
+    scenario(play)
+
+
 @pytest.mark.parametrize(
     ("text", "confidence", "expectation", "decides"),
     [

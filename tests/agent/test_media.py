@@ -125,6 +125,23 @@ def test_after_a_cough_or_a_mhm_the_agent_goes_on_at_the_word(words: str) -> Non
     play(story)
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_how_long_the_far_end_took_to_flush_is_known_where_it_answers_marks(answers: bool) -> None:
+    async def story(stage: Stage) -> None:
+        phone = await stage.greet()
+        phone.returns_marks = answers
+        stage.llm.says(LONG)
+        await stage.ask()
+        await stage.wait(1_000.0)
+        phone.says(SENTENCE)
+        await stage.until(State.YIELDED)
+        await stage.wait(40.0)
+        flushes = [value_ms for part, value_ms in stage.observed.parts if part is Part.BUFFER_FLUSH]
+        assert flushes == ([pytest.approx(0.0, abs=2.0)] if answers else [])
+
+    play(story)
+
+
 def test_a_short_cough_does_not_even_stop_the_agent() -> None:
     async def story(stage: Stage) -> None:
         await stage.greet()

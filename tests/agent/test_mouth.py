@@ -148,6 +148,36 @@ def test_the_first_sentence_sounds_while_the_second_is_still_being_generated() -
     scenario(play)
 
 
+def test_a_piece_says_where_in_the_utterance_it_stands_as_far_as_that_is_known() -> None:
+    async def play(scene: Scene) -> None:
+        scene.begin(scene.mouth)
+        speaking = asyncio.create_task(scene.mouth.speak())
+        scene.mouth.write("One. ")
+        await scene.wait(50)
+        scene.mouth.write("Two. Three. Four. ")
+        scene.mouth.end()
+        await speaking
+        scene.begin(scene.mouth, 2)
+        scene.mouth.write("Alone.")
+        scene.mouth.end()
+        await scene.mouth.speak()
+        scene.begin(scene.mouth, 3)
+        scene.mouth.write("Five. Six. ")
+        speaking = asyncio.create_task(scene.mouth.speak())
+        await scene.wait(50)
+        scene.mouth.end()
+        await speaking
+        assert [(request.text, request.position) for request in scene.voicebox.asked] == [
+            ("One.", "more"), ("Two.", "middle"), ("Three.", "middle"), ("Four.", "last"),
+            ("Alone.", "only"),
+            ("Five.", "first"), ("Six.", "last"),
+        ]  # fmt: skip
+        assert len({request.context for request in scene.voicebox.asked}) == 3
+        await scene.wait(5_000)
+
+    scenario(play)
+
+
 def test_speech_in_another_format_is_converted() -> None:
     async def play(scene: Scene) -> None:
         scene.begin(scene.mouth)

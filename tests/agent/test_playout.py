@@ -202,6 +202,60 @@ def test_an_uneven_beat_is_no_underrun_on_a_line_without_lead(first_beat_ms: flo
     assert len(scene.line.sent) >= 49
 
 
+def stalled(stall_ms: float) -> Scene:
+    """A line without lead whose beat stands still for a while, after 10 frames."""
+    scene = Scene(Line(lead_ms=0.0))
+    scene.write(audio(2_000))
+    scene.run(180)
+    assert len(scene.line.audio) == 10 * FRAME
+    scene.now_ms += stall_ms
+    return scene
+
+
+@pytest.mark.parametrize(("stall_ms", "burst"), [(10, 1), (20, 2), (35, 2), (60, 4)])
+def test_a_line_without_lead_catches_up_after_a_stall(stall_ms: int, burst: int) -> None:
+    scene = stalled(stall_ms)
+    scene.run(20)
+    assert len(scene.line.audio) == (10 + burst) * FRAME
+    scene.now_ms -= stall_ms % 20  # beats are on an absolute grid: the one after a late one comes early
+    began_ms, before = scene.now_ms, len(scene.line.audio)
+    scene.run(400)
+    assert len(scene.line.audio) - before == 20 * FRAME
+    # Each frame leaves when it would have left without the stall.
+    assert len(scene.line.audio) // FRAME == (began_ms + 400 - 1_000) / 20 + 1
+    assert scene.line.audio == audio(2_000)[: len(scene.line.audio)]
+
+
+def test_many_small_delays_do_not_add_up_on_a_line_without_lead() -> None:
+    scene = Scene(Line(lead_ms=0.0))
+    scene.write(audio(4_000))
+    for number in range(100):
+        late_ms = 18.0 if number % 4 == 3 else 0.0
+        scene.now_ms += late_ms
+        scene.run(20)
+        scene.now_ms -= late_ms
+    assert len(scene.line.audio) == 101 * FRAME
+
+
+def test_a_longer_stall_is_a_gap_and_no_burst_follows_it() -> None:
+    scene = stalled(100)
+    scene.run(20)
+    assert len(scene.line.audio) == 11 * FRAME
+    scene.run(200)
+    assert len(scene.line.audio) == 21 * FRAME
+    assert scene.counters.underruns == 1
+
+
+def test_audio_that_came_late_is_not_hurried_on_a_line_without_lead() -> None:
+    scene = Scene(Line(lead_ms=0.0))
+    scene.write(audio(200))
+    scene.run(250)
+    scene.write(audio(400))
+    assert len(scene.line.audio) == 11 * FRAME
+    scene.run(100)
+    assert len(scene.line.audio) == 16 * FRAME
+
+
 # --- its end -------------------------------------------------------------------------------------------
 
 
@@ -277,6 +331,28 @@ def test_a_pause_clears_the_far_buffer_and_sends_nothing_more() -> None:
     scene.run(500)
     assert len(scene.line.sent) == sent
     assert scene.playout.paused
+
+
+def test_a_mark_behind_each_clear_tells_when_the_far_end_has_carried_it_out() -> None:
+    scene = Scene()
+    scene.write(audio(1_000))
+    scene.run(100)
+    scene.playout.pause(scene.now_ms)
+    first = scene.line.marks[-1]
+    scene.playout.resume(scene.now_ms)
+    scene.playout.cancel(scene.now_ms)
+    assert scene.line.clears == 2
+    assert scene.line.marks[-1] != first
+    assert scene.playout.flush.returned(scene.line.marks[-1], scene.now_ms + 70.0) == 70.0
+
+
+def test_a_line_without_a_far_buffer_has_nothing_to_flush() -> None:
+    scene = Scene(Line(lead_ms=0.0))
+    scene.write(audio(1_000))
+    scene.run(100)
+    scene.playout.pause(scene.now_ms)
+    assert scene.line.clears == 1
+    assert scene.line.marks == []
 
 
 def test_a_resume_goes_on_at_the_word_that_was_cut() -> None:

@@ -72,6 +72,7 @@ class Recogniser:
 
     def __init__(self, name: str, audio: AudioFormat | None = None) -> None:
         self.name = name
+        self.finalizes_pauses = True
         self.audio = audio
         self.ill = False
         self.open_ms = 50.0
@@ -177,6 +178,86 @@ def test_words_come_as_they_are_recognised_and_are_collected_at_the_end() -> Non
         assert scene.recognition.text.text == ""
         assert scene.words == ["what are", "what are your hours"]
         assert scene.recognition.provider == "one"
+
+    scenario(play)
+
+
+def test_words_that_were_asked_for_in_the_pause_are_there_when_it_has_become_the_end() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        stream = scene.one.stream
+        await scene.hear(500)
+        scene.recognition.paused()
+        await scene.wait(100)
+        stream.say("what are your hours", final=True, flushed=True)
+        await scene.wait(60)
+        asked_ms = scene.clock.now_ms()
+        assert await scene.recognition.collect() == "what are your hours"
+        assert scene.clock.now_ms() == asked_ms
+        assert stream.finalized == 1
+        scene.recognition.taken()
+        await scene.hear(200)
+        stream.say("and on sunday")
+        assert scene.recognition.text.text == "and on sunday", "nothing of the next turn is dropped"
+
+    scenario(play)
+
+
+def test_an_answer_to_the_pause_that_is_still_to_come_is_waited_for() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        stream = scene.one.stream
+        await scene.hear(500)
+        scene.recognition.paused()
+        collecting = asyncio.create_task(scene.recognition.collect())
+        await scene.wait(90)
+        assert not collecting.done()
+        stream.say("what are your hours", final=True, flushed=True)
+        assert await collecting == "what are your hours"
+        assert stream.finalized == 1
+
+    scenario(play)
+
+
+def test_a_caller_who_goes_on_after_a_pause_is_asked_for_his_last_word_again() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        stream = scene.one.stream
+        await scene.hear(500)
+        stream.answer = "what are your"
+        scene.recognition.paused()
+        scene.recognition.resumed()
+        await scene.hear(500)
+        stream.answer = "hours on sunday"
+        assert await scene.recognition.collect() == "what are your hours on sunday"
+        assert stream.finalized == 2
+
+    scenario(play)
+
+
+def test_a_recogniser_that_dies_in_the_pause_is_replaced_and_the_turn_is_whole() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        scene.two.on_open = lambda stream: setattr(stream, "answer", "what are your hours")
+        await scene.hear(500)
+        scene.recognition.paused()
+        await scene.wait(40)
+        scene.one.stream.fail()
+        assert await scene.recognition.collect() == "what are your hours"
+        assert scene.two.stream.frames == list(range(25))
+
+    scenario(play)
+
+
+def test_a_recogniser_that_wants_sentences_in_one_piece_is_not_asked_in_pauses() -> None:
+    async def play(scene: Scene) -> None:
+        scene.one.finalizes_pauses = False
+        await scene.open()
+        await scene.hear(500)
+        scene.recognition.paused()
+        assert scene.one.stream.finalized == 0
+        scene.one.stream.answer = "hello"
+        assert await scene.recognition.collect() == "hello"
 
     scenario(play)
 

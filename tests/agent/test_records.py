@@ -6,7 +6,7 @@ import orjson
 
 from agent.latency import Stage
 from agent.lines import CallInfo
-from agent.records import CallObserver, CallRecord, ClientReport, TurnRecord
+from agent.records import NOT_READ, CallObserver, CallRecord, ClientReport, TurnRecord
 
 
 def test_a_record_with_everything_in_it_can_be_written_as_json() -> None:
@@ -30,3 +30,20 @@ def test_a_call_without_a_server_is_watched_by_nobody() -> None:
     observer.record_client(record, None, {"rtt_ms": 5.0})
     observer.call_ended(record)
     assert dataclasses.asdict(record) == before
+
+
+def test_what_a_peer_did_not_read_is_no_bad_message() -> None:
+    record = CallRecord("c1", CallInfo("telnyx-media", "CA1"), 0.0, "en")
+    record.note_bad("not_json")
+    record.note_bad(NOT_READ)
+    record.note_bad(NOT_READ)
+    assert (record.counters.bad_messages, record.counters.sends_dropped) == (1, 2)
+    assert record.bad_messages == {"not_json": 1, NOT_READ: 2}
+
+
+def test_kinds_of_bad_messages_are_bounded_and_their_number_is_not() -> None:
+    record = CallRecord("c1", CallInfo("telnyx-media", "CA1"), 0.0, "en")
+    for number in range(1_000):
+        record.note_bad(f"kind-{number}")
+    assert len(record.bad_messages) == 32
+    assert record.counters.bad_messages == 1_000

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from agent.errors import Refused
+from agent.events import CallerWords, CallEvent, StateChanged
 from agent.registry import RECENT
 from tests.agent.fakes import FakeLine, Process
 from tests.virtual import run_virtually, virtual_clock
@@ -21,6 +22,45 @@ def test_a_new_socket_of_a_live_call_takes_it_over_and_gives_its_slot_back() -> 
         assert process.admission.taken == 1
         assert first.closed
         assert not second.closed
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_who_takes_a_call_over_is_told_of_it_from_then_on_and_the_one_before_no_more() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        first: list[CallEvent] = []
+        second: list[CallEvent] = []
+        process.calls.answer_media(FakeLine("CA1"), process.calls.reserve(), first.append)
+        conversation = next(process.calls.media)
+        await asyncio.sleep(1)
+        told = len(first)
+        assert told > 0
+        process.calls.answer_media(FakeLine("CA1"), process.calls.reserve(), second.append)
+        assert second == [StateChanged(conversation.state.value)]
+        conversation.typed("what are your hours")
+        await asyncio.sleep(3)
+        assert CallerWords("what are your hours", final=True) in second
+        assert len(first) == told
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_a_line_that_comes_when_the_call_is_over_hears_nothing_of_it() -> None:
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        process.calls.answer_media(FakeLine("CA1"), process.calls.reserve())
+        conversation = next(process.calls.media)
+        conversation.call.end_soon("test")
+        await asyncio.sleep(0)
+        late: list[CallEvent] = []
+        line = FakeLine("CA1")
+        conversation.replace_line(line, late.append)
+        await asyncio.sleep(3)
+        assert late == []
+        assert line.closed
         await process.close()
 
     run_virtually(scenario)

@@ -72,6 +72,7 @@ class Recorder:
     """Recognition that keeps what it was fed, and always understands the question."""
 
     name = "recorder"
+    finalizes_pauses = False
 
     def __init__(self) -> None:
         self.heard = bytearray()

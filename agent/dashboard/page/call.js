@@ -3,7 +3,7 @@
 import { $, el, svg } from "./dom.js";
 import { headers } from "./feed.js";
 import { clock, duration, ms, span, words } from "./format.js";
-import { parts } from "./panels.js";
+import { over, parts } from "./panels.js";
 
 const LEFT = 58, LANE = 26, TOP = 6;
 const LANES = { hearing: "caller", yielded: "caller", speaking: "agent", replying: "think" };
@@ -61,11 +61,11 @@ export class CallView {
 
 function entry(turn, longest) {
   const response = turn.stages.response;
-  const tags = [turn.kind === "speech" ? null : words(turn.kind), turn.cache ? `cache ${turn.cache}` : null, ...turn.tools.map((name) => `tool ${name}`)];
+  const tags = [turn.kind === "speech" ? null : words(turn.kind), turn.cache ? `cache ${turn.cache}` : null, over(turn.blown), ...turn.tools.map((name) => `tool ${name}`)];
   return el("li", {},
     turn.caller ? el("p", { class: "said caller" }, turn.caller) : null,
     turn.agent || turn.interrupted ? el("p", { class: `said agent${turn.interrupted ? " cut" : ""}` }, turn.agent || "…") : null,
-    response === undefined ? null : parts(turn.stages, longest),
+    response === undefined ? null : parts(turn, longest),
     el("p", { class: "meta" }, el("span", {}, duration(turn.at_s)),
       ...(response === undefined ? [] : [el("span", {}, `answered after ${span(response).join(" ")}`)]),
       ...Object.entries(turn.stages).filter(([name]) => ["endpointing", "stt_final", "llm_first_token", "tts_first_audio", "added", "barge_in"].includes(name)).map(([name, value]) => el("span", {}, `${words(name)} ${ms(value)}`)),

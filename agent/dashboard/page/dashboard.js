@@ -42,7 +42,7 @@ function present(now) {
   header(now);
   tiles(now);
   chart.draw([...points.values()], now.at, budgetOf("response"));
-  panels.budgets(greeting.stages, now.stages);
+  panels.budgets(greeting.stages, now.stages, now.blown);
   panels.waterfall(now.turns, open);
   panels.calls(now, open);
   panels.providers(now.providers);

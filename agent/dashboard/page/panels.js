@@ -20,14 +20,25 @@ export function level(value, budget) {
   return value <= budget ? "good" : value <= budget * 1.3 ? "warn" : "bad";
 }
 
-export function budgets(stages, figures) {
+/** What was done about blown budgets, such as "filler 2, none 1". */
+const done = (actions) => Object.entries(actions).map(([action, count]) => `${words(action)} ${count}`).join(", ");
+
+/** A turn's blown budgets, such as "over budget: llm first token (filler)"; empty where there is none. */
+export function over(blown) {
+  const found = Object.entries(blown ?? {}).map(([stage, action]) => `${words(stage)} (${words(action)})`);
+  return found.length ? `over budget: ${found.join(", ")}` : "";
+}
+
+export function budgets(stages, figures, blown) {
   const known = stages.filter(({ stage }) => figures[stage] && (BUDGETED.includes(stage) || stages.find((s) => s.stage === stage).code));
   known.sort((a, b) => rank(a.stage) - rank(b.stage));
   const rows = known.map(({ stage, code, text, budget_ms }) => {
     const [count, median, high] = figures[stage];
+    const late = blown[stage];
     const full = Math.max(high, budget_ms ?? 0, 1) * 1.08;
-    return el("div", { class: "budget-row", title: `${text}. ${count} turns`, data: { level: level(high, budget_ms), stage } },
-      el("b", {}, ...(code ? [el("span", { class: "code" }, code)] : []), words(stage)),
+    return el("div", { class: "budget-row", title: `${text}. ${count} turns${late ? `; over budget: ${done(late)}` : ""}`, data: { level: level(high, budget_ms), stage } },
+      el("b", {}, ...(code ? [el("span", { class: "code" }, code)] : []), words(stage),
+        ...(late ? [el("span", { class: "over" }, `▲ ${Object.values(late).reduce((sum, count) => sum + count, 0)}`)] : [])),
       el("div", { class: "track" },
         el("i", { css: { "--width": `${(high / full) * 100}%` } }),
         el("i", { class: "median", css: { "--width": `${(median / full) * 96}%` } }),
@@ -39,9 +50,17 @@ export function budgets(stages, figures) {
 
 const rank = (stage) => (BUDGETED.includes(stage) ? BUDGETED.indexOf(stage) : 99);
 
-export function parts(stages, longest) {
+export function parts(turn, longest) {
+  const stages = withWait(turn);
   return el("span", { class: "parts" }, ...PARTS.filter((part) => stages[part] > 0).map((part) =>
     el("i", { data: { part }, title: `${words(part)} ${ms(stages[part])} ms`, css: { "--width": `${(stages[part] / longest) * 100}%` } })));
+}
+
+/** Where a filler sounded first, the model's sentence is no part of the response: the wait for it until then is. */
+function withWait({ stages, blown }) {
+  if (!Object.values(blown ?? {}).includes("filler") || stages.llm_first_sentence !== undefined) return stages;
+  const known = PARTS.reduce((sum, part) => sum + (stages[part] ?? 0), 0);
+  return { ...stages, llm_first_sentence: stages.response - known };
 }
 
 export function waterfall(turns, open) {
@@ -49,8 +68,10 @@ export function waterfall(turns, open) {
   const longest = Math.max(500, ...newest.map((turn) => turn.stages.response));
   const rows = newest.map((turn) => el("button", {
     class: "turn", type: "button", data: { key: `${turn.call}.${turn.turn}` }, on: { click: () => open(turn.call) },
-    "aria-label": `turn at ${clock(turn.at)}, ${ms(turn.stages.response)} ms: show the call`,
-  }, el("time", {}, clock(turn.at)), parts(turn.stages, longest), el("span", { class: "ms" }, span(turn.stages.response).join(" "))));
+    "aria-label": `turn at ${clock(turn.at)}, ${ms(turn.stages.response)} ms${over(turn.blown) && `, ${over(turn.blown)}`}: show the call`,
+    title: over(turn.blown),
+  }, el("time", {}, clock(turn.at)), parts(turn, longest),
+    el("span", { class: "ms" }, ...(over(turn.blown) ? [el("span", { class: "over" }, "▲ ")] : []), span(turn.stages.response).join(" "))));
   show($("#turns .rows"), ...(rows.length ? rows : [el("p", { class: "empty" }, "No turn yet. Call, and it shows here.")]));
 }
 

@@ -80,7 +80,7 @@ def test_short_forms_mean_the_first_language_and_plain_names() -> None:
     [
         pytest.param(
             "turn: {barge_in: true}",
-            "a.yaml:5: turn: is not a key here (did you mean turns?); allowed: dialogues, greeting, "
+            "a.yaml:5: turn: is not a key here (did you mean turns?); allowed: budgets, dialogues, greeting, "
             "instructions, knowledge, languages, limits, name, phrases, providers, tools, turns, unknown, "
             "voices",
             id="unknown key",

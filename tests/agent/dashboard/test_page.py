@@ -11,6 +11,7 @@ from playwright.async_api import Browser, expect
 
 from agent.dashboard import Dashboard, feed
 from agent.dashboard.page_files import FOLDER
+from agent.latency import Stage
 from tests.agent.dashboard.scene import Theatre, side_port
 from tests.browser import Console
 
@@ -37,6 +38,31 @@ async def test_the_wall_shows_what_is_going_on(browser: Browser) -> None:
         assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
         assert console.errors == []
         assert all(url.startswith(str(client.make_url("/"))) for url in asked)
+
+
+async def test_a_blown_budget_is_marked_at_its_stage_its_turn_and_in_its_call(browser: Browser) -> None:
+    async with side_port() as (stage, client):
+        record = stage.ended_call("c0ffee", 3)
+        late = record.turns[1]
+        late.blown[Stage.LLM_FIRST_TOKEN] = "filler"
+        del late.stages[Stage.LLM_FIRST_SENTENCE]
+        stage.turns.budget_blown(record, Stage.LLM_FIRST_TOKEN, "filler")
+        page = await browser.new_page(viewport={"width": 1920, "height": 1080})
+        console = Console(page)
+        await page.goto(str(client.make_url("/")))
+        row = page.locator('#budgets .budget-row[data-stage="llm_first_token"]')
+        await expect(row.locator(".over")).to_have_text("▲ 1")
+        assert "over budget: filler 1" in (await row.get_attribute("title") or "")
+        await expect(page.locator("#budgets .over")).to_have_count(1)
+        marked = page.locator("#turns .turn").filter(has_text="▲")
+        await expect(marked).to_have_count(1)
+        await expect(marked).to_have_attribute("title", "over budget: llm first token (filler)")
+        # The wait that the filler ended is a part of the bar all the same.
+        await expect(marked.locator('.parts [data-part="llm_first_sentence"]')).to_have_count(1)
+        await marked.click()
+        tags = page.locator("#call .tag").filter(has_text="over budget: llm first token (filler)")
+        await expect(tags).to_have_count(1)
+        assert console.errors == []
 
 
 async def test_the_present_follows_by_itself(browser: Browser) -> None:

@@ -88,3 +88,14 @@ def test_a_turn_is_shown_without_words() -> None:
     shown = describe(watch.latest[0])
     assert shown["stages"] == {"response": 500.0, "llm_first_token": 90.0}
     assert "when?" not in str(shown)
+
+
+def test_blown_budgets_are_counted_for_five_minutes() -> None:
+    clock = WallClock()
+    watch = TurnWatch(clock)
+    for wait_s, action in ((0, "filler"), (100, "none"), (100, "filler")):
+        clock.now_s += wait_s
+        watch.budget_blown(CALL, Stage.LLM_FIRST_TOKEN, action)
+    assert watch.blown() == {"llm_first_token": {"filler": 2, "none": 1}}
+    clock.now_s += 150
+    assert watch.blown() == {"llm_first_token": {"none": 1, "filler": 1}}

@@ -37,6 +37,7 @@ class SlowProvider:
     """Speech-to-text, model and speech in one, with waits of a few milliseconds between its results."""
 
     name = "slow"
+    finalizes_pauses = False
 
     def __init__(self, clock: Clock, *, broken: bool = False) -> None:
         self.clock = clock
