@@ -30,11 +30,14 @@ import uvloop
 from agent.clock import Clock, LoopClock
 from bench.startup import start
 from loadtest.bulk.account import account_of, read_counters, read_records
+from loadtest.bulk.agreement import agreement_of
 from loadtest.bulk.dialect import TELNYX, TWILIO
 from loadtest.bulk.figures import percentiles
-from loadtest.bulk.fleet import MediaFleet, RelayFleet, Target
+from loadtest.bulk.media_fleet import MediaFleet
 from loadtest.bulk.probe import cost, rss_kb
+from loadtest.bulk.relay_fleet import RelayFleet
 from loadtest.bulk.script import Script
+from loadtest.bulk.socket import Target
 from loadtest.bulk.speech import SHORT_INTERRUPTION, CallerSpeech, agent_speech, caller_speech
 from loadtest.bulk.targets import Outcome, Run, Starts, Verdict, judge
 from loadtest.callers.local_server import LocalServer
@@ -158,6 +161,9 @@ class Bench:
         account = account_of(records, since_unix_s, pace_ms)
         run.response_ms = percentiles(account.response_ms)
         run.added_ms, run.strict_ms = percentiles(account.added_ms), percentiles(account.strict_ms)
+        offset_ms = clock.unix_s() * 1000 - clock.now_ms()
+        agreement = agreement_of(fleet.figures.answered, records, offset_ms)
+        run.agreement_ms, run.unpaired = agreement.summary, agreement.unpaired
         await clock.sleep(500)
         return run
 
@@ -211,6 +217,15 @@ def _troubles(run: Run) -> dict[str, float]:
     return {name: value for name, value in found.items() if value}
 
 
+def _agreement(run: Run) -> list[str]:
+    """How far the two ends' figures for the same turn are apart."""
+    return [
+        f"{transport}: response time of server and caller apart p50 {apart['p50']} p95 {apart['p95']}"
+        f" max {apart['max']} ms, {apart['count']} turns, {run.unpaired} not paired"
+        for transport, apart in run.agreement_ms.items()
+    ]
+
+
 async def measure(arguments: argparse.Namespace) -> tuple[list[Run], list[Verdict]]:
     """All runs, printed as they come, and what they mean for the targets."""
     clock = LoopClock()
@@ -234,6 +249,8 @@ async def measure(arguments: argparse.Namespace) -> tuple[list[Run], list[Verdic
                     run = await bench.run(kind, calls)
                     runs.append(run)
                     print(_line(run), flush=True)
+                    for line in _agreement(run):
+                        print(f"{'':>12} {line}", flush=True)
                     if troubles := _troubles(run):
                         print(f"{'':>12} {troubles}", flush=True)
     return runs, judge(runs, starts) if arguments.targets else []

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
 import uvloop
+from pydantic import ValidationError
 from rich.console import Console
 
 from agent.clock import LoopClock
@@ -22,7 +24,8 @@ from loadtest.scenarios.load import load_scenario, names
 from loadtest.scenarios.progress import progress_for
 from loadtest.scenarios.result import Result
 from loadtest.scenarios.runner import Options, Runner
-from loadtest.scenarios.schema import Profile, Scenario
+from loadtest.scenarios.schema import Profile, Providers, Scenario
+from loadtest.scenarios.services import FAST_DELAYS
 
 PASSED, FAILED, USAGE, ENDED, INVALID = 0, 1, 2, 3, 4
 """Exit statuses: all criteria that could be measured hold, or nothing got worse; one does not, or something
@@ -55,10 +58,17 @@ class Bench:
             help="other services than the scenario's",
         )
         parser.add_argument(
+            "--delay",
+            action="append",
+            default=[],
+            metavar="SERVICE.DELAY=PRESET",
+            help="another speed of the simulated vendors, as for `parley simulate`; may be repeated",
+        )
+        parser.add_argument(
             "--target",
             default="",
             metavar="URL",
-            help="http://host:port of a server that runs already, instead of one of its own",
+            help="http://host:port or https://host:port of a server that runs already, not one of its own",
         )
         parser.add_argument(
             "--side-url",
@@ -99,6 +109,8 @@ def _bench(args: argparse.Namespace) -> int:
     for path in (args.json, args.html):
         _writable(path)
     console = Console(stderr=True)
+    # A line for each pair of candidates of each call.
+    logging.getLogger("aioice").setLevel(logging.WARNING)
     gc.collect()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -141,9 +153,18 @@ def status(result: Result) -> int:
 
 def _scenario(args: argparse.Namespace) -> Scenario:
     scenario = load_scenario(args.what)
-    if args.providers is None:
-        return scenario
-    providers = scenario.providers.model_copy(update={"profile": Profile(args.providers)})
+    wanted = scenario.providers.model_dump()
+    if args.providers is not None:
+        wanted["profile"] = args.providers
+    wanted["delays"] = [*wanted["delays"], *args.delay]
+    try:
+        providers = Providers.model_validate(wanted)
+    except ValidationError:
+        raise ConfigError(
+            f"--delay {' '.join(args.delay)}: expected SERVICE.DELAY=PRESET, such as {FAST_DELAYS[0]}"
+        ) from None
+    if args.delay and providers.profile not in (Profile.VENDORS, Profile.FAST_VENDORS):
+        raise ConfigError("--delay is for simulated vendors: add --providers vendors")
     return scenario.model_copy(update={"providers": providers})
 
 

@@ -1,12 +1,15 @@
 """What the callers of a run measured, on their own side."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_SAMPLES = 200_000
 """Of each list: a day of twenty calls' turns. Beyond it every second one is dropped (`Figures.thin`)."""
+MAX_ANSWERED = 20_000
+"""Turns that are kept for the comparison: enough for its percentiles, and a few MB."""
 FAILURES = (
     "unanswered",
     "missed_barge_ins",
@@ -16,6 +19,18 @@ FAILURES = (
     "bad_messages",
 )
 """Counters of things that a caller would complain about: the errors of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A turn that was answered, as its caller saw it."""
+
+    call_id: str
+    """The platform's."""
+    asked_ms: float
+    """When the last voiced frame (relay: the prompt) was sent, on the caller's clock."""
+    took_ms: float
+    """To the first sound (text) of the answer."""
 
 
 @dataclass(slots=True)
@@ -38,6 +53,8 @@ class Figures:
     """By how much two messages of a sentence were closer or farther apart than the audio of the first."""
     first_word_lost_ms: list[float] = field(default_factory=list)
     """How much was missing, of each first word that was not whole."""
+    answered: deque[Answered] = field(default_factory=lambda: deque(maxlen=MAX_ANSWERED))
+    """The latest of the turns behind `voice_to_voice_ms`, to be held against the server's account."""
     greetings: int = 0
     turns: int = 0
     """Turns said to their end."""
@@ -61,6 +78,10 @@ class Figures:
     """Greetings and replies whose beginning was compared with what it should be ..."""
     first_words_unknown: int = 0
     """... and was something else altogether, such as an apology: nothing can be said about those."""
+    right_answers: int = 0
+    """Replies that began as they must, where that is known; else all that were heard."""
+    wrong_answers: int = 0
+    """Replies that did not: an apology, the rest of an old reply, a first word that was cut."""
     gaps: int = 0
     """Times that a 60 ms playout buffer ran dry within a reply."""
     gap_ms: float = 0.0
@@ -106,11 +127,12 @@ class Figures:
                 del value[::2]
 
     def summary(self) -> dict[str, Any]:
-        """Everything as plain numbers, lists as percentiles."""
+        """Everything as plain numbers, lists as percentiles; without single turns."""
         found: dict[str, Any] = {}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
-            found[name] = percentiles(value) if isinstance(value, list) else value
+            if not isinstance(value, deque):
+                found[name] = percentiles(value) if isinstance(value, list) else value
         return found
 
 

@@ -3,37 +3,26 @@
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.audio.formats import AudioFormat
 from agent.clock import Clock, Timer
-from loadtest.bulk.dialect import Dialect
 from loadtest.bulk.figures import Figures
 from loadtest.bulk.media_call import MediaCall
-from loadtest.bulk.pacer import Lateness, Pacer, Tick
-from loadtest.bulk.relay_call import PATH as RELAY_PATH
+from loadtest.bulk.pacer import Lateness, Tick
 from loadtest.bulk.relay_call import RelayCall
-from loadtest.bulk.script import Script
-from loadtest.bulk.socket import BulkSocket, open_socket
-from loadtest.bulk.speech import CallerSpeech
+from loadtest.bulk.socket import CallSocket, Target
 from loadtest.callers.errors import CallRefused, Unreachable
 
 OPENING = 16
 """Handshakes under way at a time: platforms do not open hundreds in one instant."""
+_RAMP_FACTOR, _RAMP_ROOM_S = 3.0, 30.0
+"""How long opening may take, beyond what was asked for. Without a bound, 10,000 handshakes that all run into
+their own time-out would take an hour."""
 MAX_LATE_MS = 5.0
 """p99 of our own pacing error beyond which a run says nothing: a quarter of a frame."""
 _CHANCE_SEED = 1
 _MAX_REDIALS = 4096
 """Calls that wait to call again: no scenario has more calls at once that hang up by themselves."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A server's public port."""
-
-    host: str
-    port: int
 
 
 @dataclass(slots=True, eq=False)
@@ -42,9 +31,9 @@ class Member:
 
     number: int
     call: MediaCall | RelayCall
-    sock: BulkSocket
+    sock: CallSocket
     timer: Timer | None = None
-    """A relay call's next turn."""
+    """A relay call's next turn; when a browser's is looked at again."""
     tick: Tick | None = None
     """A media call's, known to the pacer."""
 
@@ -67,6 +56,8 @@ class Fleet(ABC):
         self._redial_ms = redial_ms
         self._members: list[Member] = []
         self._closing = False
+        self._refusal = ""
+        """Why the last call that was not answered was not."""
         self._redials: dict[Timer, int] = {}
         self._dialling: set[asyncio.Task[None]] = set()
         self._numbers = self._opened = 0
@@ -90,7 +81,11 @@ class Fleet(ABC):
         return [member.call.call_id for member in self._members if not member.sock.closed]
 
     async def open(self, count: int, per_s: float) -> None:
-        """Open `count` more calls, `per_s` a second. Raises `Unreachable` if none could be opened."""
+        """Open `count` more calls, `per_s` a second. Raises `Unreachable` if none could be opened.
+
+        Those that a slow server has not answered when three times as long has passed (and half a minute) are
+        given up, and count as refused.
+        """
         self._begin()
         self.wanted += count
         room = asyncio.Semaphore(OPENING)
@@ -99,14 +94,21 @@ class Fleet(ABC):
             async with room:
                 await self._dial(number)
 
-        begun_ms = self._clock.now_ms()
-        async with asyncio.TaskGroup() as group:
-            for index in range(count):
-                group.create_task(bounded(self._numbers), name="opens a call")
-                self._numbers += 1
-                await self._clock.sleep(begun_ms + (index + 1) * 1000.0 / per_s - self._clock.now_ms())
+        begun_ms, tried = self._clock.now_ms(), self._opened + self.refused
+        limit_s = count / per_s * _RAMP_FACTOR + _RAMP_ROOM_S
+        try:
+            async with asyncio.timeout(limit_s), asyncio.TaskGroup() as group:
+                for index in range(count):
+                    group.create_task(bounded(self._numbers), name="opens a call")
+                    self._numbers += 1
+                    await self._clock.sleep(begun_ms + (index + 1) * 1000.0 / per_s - self._clock.now_ms())
+        except TimeoutError:
+            never = count - (self._opened + self.refused - tried)
+            self.refused += never
+            self.figures.refused_calls += never
         if count and not self._opened:
-            raise Unreachable(f"no call could be opened at {self._target.host}:{self._target.port}")
+            why = self._refusal or "the server did not answer in time"
+            raise Unreachable(f"no call could be opened at {self._target.host}:{self._target.port}: {why}")
 
     def hang_up(self, count: int) -> None:
         """End so many of the calls that are on, the oldest first."""
@@ -138,6 +140,10 @@ class Fleet(ABC):
         """Bring those figures up to date that are counted elsewhere. Cheap enough for once a second."""
         self.figures.blocked = self._gone_blocked + sum(each.sock.blocked for each in self._members)
         self.figures.frames_lost = self._gone_lost + sum(each.sock.lost for each in self._members)
+
+    async def gone(self) -> None:
+        """After `close`: return once all have taken leave, where that takes time."""
+        await asyncio.gather(*self._dialling, return_exceptions=True)
 
     def close(self) -> None:
         """Hang up all calls, and call no more."""
@@ -179,7 +185,8 @@ class Fleet(ABC):
     async def _dial(self, number: int) -> None:
         try:
             member = await self._connect(number)
-        except (CallRefused, Unreachable):
+        except (CallRefused, Unreachable) as error:
+            self._refusal = str(error)
             self.refused += 1
             self.figures.refused_calls += 1
             self._call_again(number)
@@ -230,158 +237,3 @@ class Fleet(ABC):
 
         timer = self._clock.call_later(self._redial_ms, dial)
         self._redials[timer] = number
-
-
-class MediaFleet(Fleet):
-    """Media callers. `dialects` take turns."""
-
-    def __init__(
-        self,
-        target: Target,
-        clock: Clock,
-        speech: CallerSpeech | Mapping[tuple[AudioFormat, AudioFormat], CallerSpeech],
-        dialects: tuple[Dialect, ...],
-        script: Script,
-        redial_ms: float | None = None,
-    ) -> None:
-        """`speech` by the formats to and from the server, or the same for all."""
-        super().__init__(target, clock, redial_ms)
-        self._speech = speech
-        self._dialects = dialects
-        self._script = script
-        self._pacer = Pacer(clock)
-        self._pacing = False
-
-    @property
-    def lateness(self) -> Lateness:
-        """Our own pacing error."""
-        return self._pacer.lateness
-
-    def _begin(self) -> None:
-        if not self._pacing:
-            self._pacer.start()
-            self._pacing = True
-
-    def _end(self) -> None:
-        self._pacer.stop()
-
-    async def _connect(self, number: int) -> Member:
-        dialect = self._dialects[number % len(self._dialects)]
-        stream = dialect.open(self._clock, {})
-        speech = self._speech
-        if isinstance(speech, Mapping):
-            speech = speech[dialect.to_server, dialect.from_server]
-        call = MediaCall(stream, speech, self._script, self.figures, number)
-        clock = self._clock
-        member: Member | None = None
-
-        def on_text(text: bytes) -> None:
-            answer = call.received(text, clock.now_ms())
-            if answer and member is not None:
-                member.sock.send(answer)
-
-        sock = await open_socket(
-            self._target.host, self._target.port, dialect.path, on_text, lambda _code: self._lost(member)
-        )
-        # The figures may have been replaced while the handshake was under way.
-        call.figures = self.figures
-        for frame in stream.opening:
-            sock.send(frame)
-        member = Member(number, call, sock)
-        return member
-
-    def _started(self, member: Member) -> None:
-        call, sock = member.call, member.sock
-        assert isinstance(call, MediaCall)
-
-        def tick(now_ms: float) -> None:
-            sock.send(call.tick(now_ms))
-            if call.over and not sock.closed:
-                self._hangs_up(member)
-
-        member.tick = tick
-        self._pacer.add(tick)
-
-    def _stopped(self, member: Member) -> None:
-        if member.tick is not None:
-            self._pacer.remove(member.tick)
-
-    def _goodbye(self, member: Member) -> bytes:
-        assert isinstance(member.call, MediaCall)
-        return member.call.hang_up()
-
-
-class RelayFleet(Fleet):
-    """ConversationRelay callers, each a turn per `turn_ms`."""
-
-    def __init__(
-        self,
-        target: Target,
-        clock: Clock,
-        turn_ms: float = 10_000.0,
-        *,
-        reply: str = "",
-        hang_up_after: int = 0,
-        redial_ms: float | None = None,
-    ) -> None:
-        """`reply` and `hang_up_after`: see `RelayCall`."""
-        super().__init__(target, clock, redial_ms)
-        self._late = Lateness()
-        self._turn_ms = turn_ms
-        self._reply = reply
-        self._hang_up_after = hang_up_after
-
-    def _begin(self) -> None:
-        pass  # nothing is shared by the calls
-
-    def _end(self) -> None:
-        pass
-
-    @property
-    def lateness(self) -> Lateness:
-        """Our own error: how late the prompts were sent."""
-        return self._late
-
-    async def _connect(self, number: int) -> Member:
-        clock = self._clock
-        call = RelayCall(self.figures, self._reply, self._hang_up_after, clock.now_ms())
-        member: Member | None = None
-        sock = await open_socket(
-            self._target.host,
-            self._target.port,
-            RELAY_PATH,
-            lambda text: call.received(text, clock.now_ms()),
-            lambda _code: self._lost(member),
-        )
-        call.figures = self.figures
-        sock.send(call.opening)
-        member = Member(number, call, sock)
-        return member
-
-    def _started(self, member: Member) -> None:
-        # Spread over one period whatever the rate of opening.
-        self._ask_at(member, self._clock.now_ms() + 1000.0 + member.number * 0.618 % 1.0 * self._turn_ms)
-
-    def _stopped(self, member: Member) -> None:
-        if member.timer is not None:
-            member.timer.cancel()
-            member.timer = None
-
-    def _goodbye(self, member: Member) -> bytes:
-        return b""
-
-    def _ask_at(self, member: Member, due_ms: float) -> None:
-        call = member.call
-        assert isinstance(call, RelayCall)
-
-        def ask() -> None:
-            if call.over:
-                self._hangs_up(member)
-                return
-            now_ms = self._clock.now_ms()
-            member.sock.send(call.ask(now_ms))
-            self._late.add(now_ms - due_ms, 1)
-            self._ask_at(member, due_ms + self._turn_ms)
-
-        if not member.sock.closed:
-            member.timer = self._clock.call_later(due_ms - self._clock.now_ms(), ask)

@@ -18,7 +18,7 @@ import orjson
 
 from agent.audio.formats import FRAME_MS
 from loadtest.bulk.dialect import FIRST_SEQUENCE, Stream
-from loadtest.bulk.figures import Figures
+from loadtest.bulk.figures import Answered, Figures
 from loadtest.bulk.first_word import PROBE_MS, Expected, lost_ms
 from loadtest.bulk.playback import DEAD_AIR_MS, Playback
 from loadtest.bulk.script import Script
@@ -51,6 +51,9 @@ class Doing(Enum):
 class MediaCall:
     """One caller."""
 
+    still_speaking_ms = 0.0
+    """How long after the end of what came the agent may still be in the middle of it."""
+
     def __init__(
         self, stream: Stream, speech: CallerSpeech, script: Script, figures: Figures, seed: int
     ) -> None:
@@ -74,6 +77,9 @@ class MediaCall:
         self._since_ms = 0.0
         self._next_ms = 0.0
         self._voiced_end_ms = 0.0
+        self._voiced_sent_ms = 0.0
+        """When the frame with that last audible sample was due. The server counts in audio time: a frame that
+        we send late is none the later to it."""
         self._keyed = False
         self._interrupt = self._cough = False
         self._clear_wanted_ms: float | None = None
@@ -117,11 +123,16 @@ class MediaCall:
         payload = saying.frames[self._said]
         if self._said == saying.last_voiced and self.doing is not Doing.COUGHING:
             self._voiced_end_ms = now_ms + saying.last_voiced_offset_ms - FRAME_MS
+            self._voiced_sent_ms = min(now_ms, self._due_ms(now_ms))
         self._said += 1
         if self._said == len(saying.frames):
             self._saying = None
             self._spoken(now_ms)
         return payload
+
+    def _due_ms(self, now_ms: float) -> float:
+        """Of the present frame, counted from the first one."""
+        return now_ms if self._begun_ms is None else self._begun_ms + self._chunk * FRAME_MS
 
     def _decide(self, now_ms: float) -> None:
         """Not speaking: is it time to do something?"""
@@ -159,7 +170,9 @@ class MediaCall:
 
     def _listen(self, now_ms: float) -> None:
         """The agent speaks: cut in, or cough, if this is such a turn."""
-        if now_ms - self._since_ms < self._script.barge_after_ms or self._playback.until_ms <= now_ms:
+        if now_ms - self._since_ms < self._script.barge_after_ms:
+            return
+        if self._playback.until_ms + self.still_speaking_ms <= now_ms:
             return
         if self._interrupt:
             self.figures.barge_ins += 1
@@ -265,7 +278,12 @@ class MediaCall:
         if audible_ms is None:
             return
         took_ms = plays_ms + audible_ms - self._voiced_end_ms
-        (self.figures.keys_to_voice_ms if self._keyed else self.figures.voice_to_voice_ms).append(took_ms)
+        if self._keyed:
+            self.figures.keys_to_voice_ms.append(took_ms)
+        else:
+            sent_ms = self._voiced_sent_ms
+            self.figures.voice_to_voice_ms.append(took_ms)
+            self.figures.answered.append(Answered(self.call_id, sent_ms, plays_ms + audible_ms - sent_ms))
         self.figures.waited(took_ms, DEAD_AIR_MS)
         self._keyed = False
         self._beginning = bytearray()
@@ -278,7 +296,11 @@ class MediaCall:
         expected: tuple[Expected, ...] = (
             self._speech.greetings if self.doing is Doing.GREETED else self._speech.replies
         )
-        if not heard or not expected:
+        if not heard:
+            return
+        answer = self.doing is not Doing.GREETED
+        if not expected:
+            self.figures.right_answers += answer
             return
         lost = lost_ms(bytes(heard), self._speech.hears, expected)
         self.figures.first_words += 1
@@ -286,6 +308,10 @@ class MediaCall:
             self.figures.first_words_unknown += 1
         elif lost:
             self.figures.first_word_lost_ms.append(lost)
+        if answer and lost == 0:
+            self.figures.right_answers += 1
+        elif answer:
+            self.figures.wrong_answers += 1
 
     def _clear(self, now_ms: float) -> bytes:
         if self._clear_wanted_ms is not None:

@@ -2,7 +2,7 @@
 
 import orjson
 
-from loadtest.bulk.figures import Figures
+from loadtest.bulk.figures import Answered, Figures
 from loadtest.bulk.frames import client_frame
 from loadtest.bulk.playback import DEAD_AIR_MS
 from loadtest.callers.identity import twilio_identity
@@ -70,6 +70,7 @@ class RelayCall:
             self._greeting_from_ms = None
         if self._asked_ms is not None:
             self.figures.voice_to_voice_ms.append(now_ms - self._asked_ms)
+            self.figures.answered.append(Answered(self.call_id, self._asked_ms, now_ms - self._asked_ms))
             self.figures.waited(now_ms - self._asked_ms, DEAD_AIR_MS)
             self._asked_ms = None
             self._answered = True
@@ -80,11 +81,14 @@ class RelayCall:
     def _check_beginning(self) -> None:
         """Text is whole or it is not: a reply that begins with other words has lost its first one."""
         if not self._reply:
+            self.figures.right_answers += 1
             return
         size = min(len(self._text), len(self._reply))
         self.figures.first_words += 1
         if self._text[:size] == self._reply[:size]:
+            self.figures.right_answers += 1
             return
+        self.figures.wrong_answers += 1
         missing = self._reply.find(self._text[:size])
         if missing > 0:
             self.figures.first_word_lost_ms.append(missing * 1000 / CHARS_PER_S)

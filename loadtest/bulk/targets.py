@@ -25,6 +25,9 @@ class Run:
     """See `account.Account`, as the two below."""
     added_ms: dict[str, float] = field(default_factory=dict)
     strict_ms: dict[str, float] = field(default_factory=dict)
+    agreement_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By transport: how far `response_ms` and the caller's own measure of it are apart (`agreement`)."""
+    unpaired: int = 0
     callers: dict[str, Any] = field(default_factory=dict)
     """What the callers measured: `figures.Figures.summary`, and `live` and `refused` calls."""
     cpu_ms: float = 0.0
@@ -131,6 +134,10 @@ def judge(runs: Sequence[Run], starts: Starts | None) -> list[Verdict]:
         most = max(run.calls for run in relay)
         one = [run for run in relay if run.calls == most]
         found.append(_verdict(f"RSS per relay call, {most} calls", 40.0, "kB", one, _rss_kb))
+    for transport in sorted({name for run in runs for name in run.agreement_ms}):
+        known = [run for run in runs if transport in run.agreement_ms]
+        what = f"both ends' response time apart, p95, {transport}"
+        found.append(_verdict(what, 5.0, "ms", known, _agreement(transport)))
     if runs:
         found.append(_verdict("failures that callers met, most of any run", 0.0, "", runs, _failures, max))
     if starts is not None:
@@ -161,6 +168,10 @@ def _cpu_ms(run: Run) -> float:
 def _barge_in_ms(run: Run) -> float:
     measured: dict[str, float] = run.callers["barge_in_ms"]
     return measured.get("p95", math.nan)
+
+
+def _agreement(transport: str) -> Callable[[Run], float]:
+    return lambda run: run.agreement_ms[transport].get("p95", math.nan)
 
 
 def _rss_kb(run: Run) -> float:

@@ -1,7 +1,7 @@
 """The JSON file of a run: everything that was measured, for machines and for `parley bench compare`.
 
 JSON has no NaN or infinity: both become null. `null` in `recovery_s` of an event that was followed by seconds
-means that callers never had a good second again.
+means that callers had no good second again before the next one, or that nobody asked: `story` tells which.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import orjson
 
 from agent.errors import ConfigError
 from loadtest.scenarios.result import FORMAT, Result
+from loadtest.scenarios.trouble import story
 
 MAX_BYTES = 256 * 1024 * 1024
 """A file that is larger was not written by us."""
@@ -25,6 +26,8 @@ def as_json(result: Result) -> dict[str, Any]:
     for step, measured in zip(found["steps"], result.steps, strict=True):
         step["valid"] = measured.valid
         step["failures"] = measured.failures
+    for event, happened in zip(found["events"], result.events, strict=True):
+        event["story"] = story(happened)
     return {"format": FORMAT, "valid": result.valid, **found}
 
 

@@ -10,6 +10,7 @@ from loadtest.report.plots import plots
 from loadtest.report.svg import number
 from loadtest.scenarios.criteria import Outcome, is_lower_limit
 from loadtest.scenarios.result import Result, StepResult
+from loadtest.scenarios.trouble import story
 
 _BADGES = {
     Outcome.PASSED.value: ("passed", "✓ passed"),
@@ -46,7 +47,7 @@ def page(result: Result) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name}: Parley load test</title><style>{style}</style></head><body><main>"
-        f"{_head(result)}{_tiles(result)}{_criteria(result)}{_steps(result)}{_events(result)}"
+        f"{_head(result)}{_tiles(result)}{_criteria(result)}{_steps(result)}{_agreement(result)}{_events(result)}"
         f'<div class="plots">{charts}</div><footer>{escape(_ABOUT)}</footer></main></body></html>'
     )
 
@@ -168,17 +169,33 @@ def _step(step: StepResult) -> list[str]:
     return row
 
 
+def _agreement(result: Result) -> str:
+    """Whether the server's own figures can be believed: its response times against its callers' measure."""
+    rows = [
+        [
+            f"<td>{escape(step.name)}</td>",
+            f"<td>{escape(transport)}</td>",
+            *(f"<td>{_shown(apart.get(name))}</td>" for name in ("count", "p50", "p95", "max", "bias")),
+        ]
+        for step in result.steps
+        for transport, apart in step.agreement_ms.items()
+    ]
+    names = ["", "", "turns", "apart p50, ms", "apart p95, ms", "most, ms", "callers' less server's, ms"]
+    return _table("Server's response time against its callers' measure", names, rows)
+
+
 def _events(result: Result) -> str:
     rows = []
     for event in result.events:
-        kind = "failed" if math.isinf(event.recovery_s) else "passed"
-        recovered = "never" if math.isinf(event.recovery_s) else _shown(event.recovery_s)
+        hurt = math.isinf(event.recovery_s)
+        kind = "failed" if hurt else "unsure" if math.isnan(event.recovery_s) else "passed"
+        recovered = "not in time" if math.isinf(event.recovery_s) else _shown(event.recovery_s)
         rows.append(
             [
                 f"<td>{escape(event.do.replace('_', ' '))}</td>",
                 f"<td>{event.at_s:.0f}</td>",
                 f'<td class="{kind}">{recovered}</td>',
-                f'<td class="words">{escape(event.detail)}</td>',
+                f'<td class="words">{escape(story(event))}</td>',
             ]
         )
     return _table("Troubles", ["", "at, s", "well again after, s", ""], rows)

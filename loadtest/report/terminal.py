@@ -7,6 +7,7 @@ from rich.table import Table
 
 from loadtest.scenarios.criteria import Outcome, is_lower_limit
 from loadtest.scenarios.result import Result, StepResult
+from loadtest.scenarios.trouble import story
 
 _STYLES = {Outcome.PASSED.value: "green", Outcome.FAILED.value: "bold red", Outcome.UNKNOWN.value: "yellow"}
 _TROUBLES = (
@@ -29,15 +30,19 @@ def show(result: Result, console: Console) -> None:
         lost = step.callers.get("first_word_lost_ms", {}).get("count")
         if lost:
             troubles["first_words_lost"] = lost
+        for transport, apart in step.agreement_ms.items():
+            console.print(
+                f"{step.name}: server and callers agree within {apart['p50']:g} ms (p50), "
+                f"{apart['p95']:g} ms (p95) over {transport}, {apart['count']} turns",
+                highlight=False,
+            )
         if troubles:
             text = ", ".join(f"{name} {value:g}" for name, value in troubles.items())
             console.print(f"{step.name}: {text}", highlight=False)
         for bottleneck in step.bottlenecks:
             console.print(f"{step.name}: INVALID, {bottleneck}", style="bold red", highlight=False)
     for event in result.events:
-        console.print(
-            f"{event.do} at {event.at_s:.0f} s: recovered in {event.recovery_s:.0f} s", highlight=False
-        )
+        console.print(f"{event.do} at {event.at_s:.0f} s: {story(event)}", highlight=False)
     if result.capacity is not None:
         console.print(f"capacity: {result.capacity} calls {result.capacity_note}".rstrip(), highlight=False)
     if result.verdicts:

@@ -69,7 +69,11 @@ def _continuity(step: StepResult) -> float:
 
 
 def _recovery(result: Result) -> float:
-    return max((each.recovery_s for each in result.events), default=math.nan)
+    """The slowest. One that is not known could be slower, unless another never ended."""
+    found = [each.recovery_s for each in result.events]
+    if not found or (any(map(math.isnan, found)) and math.inf not in found):
+        return math.nan
+    return max(each for each in found if not math.isnan(each))
 
 
 def _capacity(result: Result) -> float:
@@ -161,6 +165,10 @@ KNOWN: Mapping[str, _Known] = MappingProxyType(
         ),
         "added_p95_ms": _Known("the server's own share of a turn, p95", _stage("added", "p95")),
         "added_p99_ms": _Known("the same, p99", _stage("added", "p99")),
+        "agreement_p95_ms": _Known(
+            "the server's response time and its caller's own measure of it apart, p95; the worst transport",
+            lambda step: max((each["p95"] for each in step.agreement_ms.values()), default=math.nan),
+        ),
         "cpu_ms_per_call": _Known(
             "server CPU per call and second", lambda step: _or_nan(step.cpu_ms_per_call)
         ),

@@ -3,16 +3,18 @@
 import gc
 import os
 from dataclasses import fields
+from typing import Any
 
 from agent.clock import Clock
-from loadtest.bulk.account import account_of, read_counters, read_records, stages_of
+from loadtest.bulk.account import account_of, read_call_ids, read_counters, read_records, stages_of
+from loadtest.bulk.agreement import agreement_of
 from loadtest.bulk.figures import Figures, percentiles
 from loadtest.bulk.fleet import MAX_LATE_MS, Fleet
 from loadtest.bulk.probe import cost
 from loadtest.callers.errors import Unreachable
 from loadtest.scenarios.monitor import Monitor
 from loadtest.scenarios.result import StepResult
-from loadtest.scenarios.schema import Step
+from loadtest.scenarios.schema import WEBRTC, Step
 from loadtest.scenarios.server import Server
 from loadtest.scenarios.stop import Stop, Stopped
 
@@ -111,12 +113,14 @@ class Measurer:
                 result.rss_kb_per_call = round((rss_kb - self._idle_kb) / live, 1)
 
     async def _of_turns(self, result: StepResult, since_unix_s: float) -> None:
-        ids = self._fleet.call_ids
-        chosen = ids[:: max(-(-len(ids) // MAX_RECORDS), 1)]
+        side_url, token = self._server.side_url, self._server.side_token
         try:
-            records = await read_records(self._server.side_url, chosen, self._server.side_token)
+            ids = self._fleet.call_ids or await read_call_ids(side_url, WEBRTC, token)
+            chosen = ids[:: max(-(-len(ids) // MAX_RECORDS), 1)]
+            records = await read_records(side_url, chosen, token)
         except Unreachable:
             return
+        self._of_both_ends(result, records)
         stages = stages_of(records, since_unix_s)
         result.stages = {name: percentiles(values) for name, values in stages.items()}
         for name in ("added", "response"):
@@ -125,6 +129,13 @@ class Measurer:
             strict = account_of(records, since_unix_s, self._pace_ms).strict_ms
             result.stages["strict"] = percentiles(strict)
             result.samples["strict_ms"] = _kept(strict)
+
+    def _of_both_ends(self, result: StepResult, records: list[dict[str, Any]]) -> None:
+        offset_ms = self._clock.unix_s() * 1000 - self._clock.now_ms()
+        agreement = agreement_of(self._fleet.figures.answered, records, offset_ms)
+        result.unpaired = agreement.unpaired
+        result.agreement_ms = agreement.summary
+        result.samples["agreement_ms"] = _kept(agreement.all_ms)
 
     async def _counters(self) -> dict[str, float]:
         try:

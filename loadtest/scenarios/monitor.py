@@ -121,7 +121,11 @@ class Monitor:
         if event.do is Action.CUT_SOCKETS:
             result.detail = f"{self._fleet.cut(event.share)} sockets"
             return
+        begun_ms = self._clock.now_ms()
         try:
             await self._server.do(event.do)
         except ParleyError as error:
             self._stop.ask(str(error))
+            return
+        if event.do in (Action.RESTART_SERVER, Action.KILL_SERVER):
+            result.detail = f"ready after {(self._clock.now_ms() - begun_ms) / 1000:.1f} s"

@@ -12,9 +12,10 @@ from loadtest.bulk.figures import FAILURES
 FORMAT = 1
 """Of the JSON file: raised when readers of an older one would misread it."""
 Point = dict[str, Any]
-"""Some time of a run that ends at `t_s`: `wanted` and live `calls`; `turns`, `answers` and `errors` in it;
-`p50_ms` and `p95_ms` voice to voice; of the server `cpu_percent`, `rss_mb`, `fds`, `tasks`, `objects`. What
-is not known is None."""
+"""Some time of a run that ends at `t_s`: `wanted` and live `calls`; `turns`, `answers` and `errors` in it,
+and how many replies began as they must (`right`) or not (`wrong`), which is known half a second after an
+answer; `p50_ms` and `p95_ms` voice to voice; of the server `cpu_percent`, `rss_mb`, `fds`, `tasks`,
+`objects`. What is not known is None."""
 
 
 @dataclass(slots=True)
@@ -31,9 +32,15 @@ class StepResult:
     callers: dict[str, Any] = field(default_factory=dict)
     """What the callers measured: `loadtest.bulk.figures.Figures.summary`."""
     samples: dict[str, list[float]] = field(default_factory=dict)
-    """The same turn by turn: the lists of `Figures`, and the server's `added_ms` and `response_ms`."""
+    """The same turn by turn: the lists of `Figures`, the server's `added_ms` and `response_ms`, and
+    `agreement_ms`."""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     """The server's own account by stage: `figures.percentiles`."""
+    agreement_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By transport: how far the server's response time and the caller's own measure of it are apart, turn by
+    turn without sign (`figures.percentiles`), and `bias`: the median of the caller's less the server's."""
+    unpaired: int = 0
+    """Answered turns of those calls for which the server has no account."""
     counters: dict[str, float] = field(default_factory=dict)
     """The server's counters that should be 0."""
     cpu_ms_per_call: float | None = None
@@ -70,7 +77,18 @@ class EventResult:
     do: str
     detail: str = ""
     recovery_s: float = math.nan
-    """To the first good second after the last bad one; infinite if there was none, NaN if not known yet."""
+    """To the first good second after the last bad one (see `trouble.recoveries`); infinite if there was none,
+    0 if no caller was hurt, NaN if nobody asked anything."""
+    watched_s: float = 0.0
+    """Until the next event, or the end of the run: what the figures below are of."""
+    errors: int = 0
+    answers: int = 0
+    wrong: int = 0
+    """Of the answers, those that did not begin as they must."""
+    fewest_calls: int | None = None
+    """That were on in any second."""
+    slowest_ms: float | None = None
+    """Voice to voice, p95 of the worst second."""
 
 
 @dataclass(slots=True)
@@ -98,26 +116,3 @@ class Result:
     def valid(self) -> bool:
         """No step in which the callers were the bottleneck."""
         return all(step.valid for step in self.steps)
-
-
-BAD_LIVE_SHARE = 0.9
-"""A second with fewer of the wanted calls on is a bad one."""
-
-
-def recoveries(events: list[EventResult], timeline: list[Point]) -> None:
-    """Fill in each event's `recovery_s`, from what callers met until the next event (or the end)."""
-    for at, event in enumerate(events):
-        until_s = events[at + 1].at_s if at + 1 < len(events) else math.inf
-        points = [point for point in timeline if event.at_s < point["t_s"] <= until_s]
-        bad = [
-            index
-            for index, point in enumerate(points)
-            if point["errors"] or point["calls"] < BAD_LIVE_SHARE * point["wanted"]
-        ]
-        if not points:
-            continue
-        if not bad:
-            event.recovery_s = 0.0
-            continue
-        good = [point["t_s"] for point in points[bad[-1] + 1 :] if point["answers"]]
-        event.recovery_s = good[0] - event.at_s if good else math.inf

@@ -18,20 +18,26 @@ from agent.clock import Clock
 from agent.errors import ConfigError
 from loadtest.bulk.dialect import TELNYX, TWILIO, Dialect
 from loadtest.bulk.figures import percentile
-from loadtest.bulk.fleet import Fleet, MediaFleet, RelayFleet
+from loadtest.bulk.fleet import Fleet
+from loadtest.bulk.media_fleet import MediaFleet
+from loadtest.bulk.relay_fleet import RelayFleet
 from loadtest.bulk.script import Script
 from loadtest.bulk.speech import CallerSpeech, agent_speech, speak
+from loadtest.bulk.webrtc_call import opus_speech
+from loadtest.bulk.webrtc_fleet import WebRtcFleet
 from loadtest.callers.errors import Unreachable
 from loadtest.scenarios.criteria import judge
 from loadtest.scenarios.measure import Measurer
 from loadtest.scenarios.monitor import Monitor
+from loadtest.scenarios.open_files import make_room
 from loadtest.scenarios.progress import Progress
-from loadtest.scenarios.result import Result, StepResult, recoveries
+from loadtest.scenarios.result import Result, StepResult
 from loadtest.scenarios.schema import Callers, Scenario, Search, Step
 from loadtest.scenarios.search import Bisection
 from loadtest.scenarios.server import OwnServer, RemoteServer, Server
 from loadtest.scenarios.services import Services, make_services
 from loadtest.scenarios.stop import Stop, Stopped
+from loadtest.scenarios.trouble import recoveries, scaled
 
 _CODECS = {"PCMU": PCMU_8K, "PCMA": PCMA_8K, "L16": linear(16_000)}
 _LEAST_S = 3.0
@@ -51,7 +57,7 @@ class Options:
     max_calls: int | None = None
     """No step has more."""
     target: str = ""
-    """`http://host:port` of a server that is there already."""
+    """`http://host:port` or `https://host:port` of a server that is there already."""
     side_url: str = ""
     """Its side port."""
 
@@ -78,7 +84,11 @@ class Runner:
         self._progress = progress
 
     async def run(self) -> Result:
-        """What was measured, whatever happened. Raises only what is a mistake of ours."""
+        """What was measured, whatever happened.
+
+        Raises `ConfigError` for a load that this system does not allow; else only what is a mistake of ours.
+        """
+        make_room(max(self._loads()), relay=self._scenario.callers.relay)
         result = Result(
             self._scenario.model_dump(mode="json"),
             datetime.fromtimestamp(self._clock.unix_s(), UTC).isoformat(timespec="seconds"),
@@ -125,10 +135,13 @@ class Runner:
 
     async def _load(self, server: Server, services: Services | None, result: Result) -> None:
         fleet = await self._fleet(server, services)
-        events = [
-            event.model_copy(update={"at_s": event.at_s * self._options.scale})
-            for event in self._scenario.events
-        ]
+        steps = self._scenario.steps
+        lasts = [max(step.seconds * self._options.scale, _LEAST_S) for step in steps]
+        events, in_all_s = scaled(
+            self._scenario.events, sum(step.seconds for step in steps), self._options.scale
+        )
+        if events:
+            lasts[-1] += max(in_all_s - sum(lasts), 0.0)
         monitor = Monitor(self._clock, fleet, server, self.stop, self._progress, events)
         pace_ms = services.pace_ms if services is not None and not self._scenario.callers.relay else None
         measurer = Measurer(self._clock, fleet, server, self.stop, monitor, pace_ms)
@@ -137,20 +150,20 @@ class Runner:
             if self._scenario.search is not None:
                 await self._search(self._scenario.search, measurer, result)
             else:
-                for step in self._scenario.steps:
-                    await self._step(step, measurer, result)
+                for step, seconds in zip(steps, lasts, strict=True):
+                    await self._step(step, seconds, measurer, result)
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
             fleet.close()
+            await fleet.gone()
             result.timeline, result.events = monitor.timeline.points, monitor.events
             await self._clock.sleep(200)
 
-    async def _step(self, step: Step, measurer: Measurer, result: Result) -> StepResult:
+    async def _step(self, step: Step, seconds: float, measurer: Measurer, result: Result) -> StepResult:
         calls = self._capped(step.calls)
         step = step.model_copy(update={"calls": calls})
-        seconds = max(step.seconds * self._options.scale, _LEAST_S)
         name = f"{calls} call{'s' * (calls > 1)}"
         self._progress.say(f"{name}, {seconds:g} s")
         measured = await measurer.step(step, name, seconds)
@@ -162,22 +175,24 @@ class Runner:
         return measured
 
     async def _search(self, search: Search, measurer: Measurer, result: Result) -> None:
-        def step(calls: int, times: float = 1.0) -> Step:
-            return Step(
+        async def measured_at(calls: int, times: float = 1.0) -> StepResult:
+            step = Step(
                 calls=calls,
                 seconds=search.seconds * times,
                 open_per_s=search.open_per_s,
                 settle_s=search.settle_s,
             )
+            seconds = max(step.seconds * self._options.scale, _LEAST_S)
+            return await self._step(step, seconds, measurer, result)
 
-        one = await self._step(step(1, _REFERENCE_TIMES), measurer, result)
+        one = await measured_at(1, _REFERENCE_TIMES)
         if not one.valid or not one.samples["voice_to_voice_ms"]:
             result.capacity_note = "one call could not be measured, so there is nothing to compare with"
             return
         limit_ms = percentile(one.samples["voice_to_voice_ms"], 0.95) * (1 + search.slip_percent / 100)
         bisection = Bisection(search.model_copy(update={"at_most": self._capped(search.at_most)}))
         while (calls := bisection.next) is not None:
-            measured = await self._step(step(calls), measurer, result)
+            measured = await measured_at(calls)
             if not measured.valid:
                 result.capacity_note = f"beyond {bisection.held} calls the callers were the bottleneck"
                 bisection.give_up()
@@ -208,6 +223,9 @@ class Runner:
                 redial_ms=callers.redial_ms,
             )
         spoken = await speak(self._clock, self._environ)
+        if callers.webrtc:
+            script = script_of(callers)
+            return WebRtcFleet(server.target, self._clock, opus_speech(spoken), script, callers.redial_ms)
         if services is not None:
             spoken = dataclasses.replace(spoken, greetings=services.greetings, replies=services.replies)
         dialects = tuple(_dialect(via) for via in callers.via)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from loadtest.scenarios.criteria import DEFAULTS, KNOWN
 
-RELAY = "twilio-relay"
+RELAY, WEBRTC = "twilio-relay", "webrtc"
 Via = Literal[
     "twilio-media",
     "twilio-relay",
@@ -15,6 +15,7 @@ Via = Literal[
     "telnyx-media/PCMU",
     "telnyx-media/PCMA",
     "telnyx-media/L16",
+    "webrtc",
 ]
 Milliseconds = Annotated[float, Field(ge=0, le=600_000)]
 Every = Annotated[int, Field(ge=0, le=1_000)]
@@ -37,13 +38,16 @@ class Profile(StrEnum):
     """The same stubs inside the server."""
     VENDORS = "vendors"
     """Simulators of Deepgram, OpenAI and Cartesia at their published speeds, in their own protocols."""
+    FAST_VENDORS = "fast-vendors"
+    """The same with the quickest hosted model behind OpenAI's protocol: what somebody would choose who wants
+    answers within 840 ms (`loadtest.scenarios.services.FAST_DELAYS`)."""
 
 
 class Callers(Model):
     """How callers behave: see `loadtest.bulk.script.Script`, which these fields become."""
 
     via: Annotated[list[Via], Field(min_length=1)] = ["twilio-media"]
-    """Calls take turns over these. Relay calls do not mix with others."""
+    """Calls take turns over these. Relay and WebRTC calls do not mix with others."""
     think_ms: Annotated[list[Milliseconds], Field(min_length=2, max_length=2)] = [500.0, 1500.0]
     barge_every: Every = 3
     barge_after_ms: Milliseconds = 1500.0
@@ -62,10 +66,18 @@ class Callers(Model):
         """True for callers over ConversationRelay."""
         return RELAY in self.via
 
+    @property
+    def webrtc(self) -> bool:
+        """True for callers in browsers."""
+        return WEBRTC in self.via
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if self.relay and set(self.via) != {RELAY}:
-            raise ValueError("via: twilio-relay cannot be mixed with media calls in one scenario")
+        for alone in (RELAY, WEBRTC):
+            if alone in self.via and set(self.via) != {alone}:
+                raise ValueError(f"via: {alone} cannot be mixed with other calls in one scenario")
+        if self.webrtc and (self.cough_every or self.keys_every):
+            raise ValueError("via: bulk WebRTC callers neither cough nor press keys")
         if len({via.partition("/")[2] or "PCMU" for via in self.via if via.startswith("telnyx")}) > 1:
             raise ValueError("via: a server sends one Telnyx codec (PARLEY_TELNYX_CODEC); name one of them")
         if self.think_ms[0] > self.think_ms[1]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import ssl
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ import aiohttp
 
 from agent.clock import Clock
 from agent.errors import ConfigError
-from loadtest.bulk.fleet import Target
 from loadtest.bulk.probe import cost, rss_kb
+from loadtest.bulk.socket import Target
 from loadtest.callers.local_server import free_ports
 from loadtest.callers.side import SidePort
 from loadtest.scenarios.child import RUN_PARLEY, Child
@@ -95,14 +96,27 @@ class Server(ABC):
 
 
 class RemoteServer(Server):
-    """A server that somebody else runs, at `http://host:port`."""
+    """A server that somebody else runs, at `http://host:port` or, behind TLS, `https://host`.
+
+    Certificates are held against the system's authorities (or those of the file that `SSL_CERT_FILE` names).
+    """
 
     def __init__(self, url: str, side_url: str, side_token: str | None) -> None:
         """Raises `ConfigError` for a URL that bulk callers cannot call."""
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme != "http" or not parts.hostname or parts.path.strip("/"):
-            raise ConfigError(f"--target {url!r}: expected http://host:port (bulk callers do not speak TLS)")
-        super().__init__(Target(parts.hostname, parts.port or 80), side_url.rstrip("/"), side_token)
+        try:
+            parts = urlsplit(url if "//" in url else f"http://{url}")
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"--target {url!r}: {error}") from None
+        secure = parts.scheme in ("https", "wss")
+        if not (secure or parts.scheme in ("http", "ws")) or not parts.hostname or parts.path.strip("/"):
+            raise ConfigError(f"--target {url!r}: expected http://host:port or https://host:port")
+        target = Target(
+            parts.hostname,
+            port or (443 if secure else 80),
+            ssl.create_default_context() if secure else None,
+        )
+        super().__init__(target, side_url.rstrip("/"), side_token)
 
     def cpu_ms(self) -> float | None:
         return None
@@ -145,6 +159,12 @@ class OwnServer(Server):
             "PARLEY_MAX_LOOP_LAG_MS": "2000",
             "PARLEY_DRAIN_S": "1",
             "PARLEY_LOG_LEVEL": "WARNING",
+            # All callers in browsers come from one address.
+            "PARLEY_WEBRTC_RATE": "100000",
+            "PARLEY_WEBRTC_BURST": "10000",
+            "PARLEY_WEBRTC_MAX_SESSIONS": str(2 * calls + _ROOM),
+            "PARLEY_WEBRTC_HOSTS": "127.0.0.1",
+            "PARLEY_WEBRTC_PAGE": "off",
         }
         if telnyx_codec:
             settings["PARLEY_TELNYX_CODEC"] = telnyx_codec

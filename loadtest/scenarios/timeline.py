@@ -5,7 +5,7 @@ from loadtest.scenarios.result import Point
 
 MAX_POINTS = 1_800
 """Half an hour of seconds. A longer run has fewer points of more seconds each."""
-_SUMS = ("turns", "answers", "errors")
+_SUMS = ("turns", "answers", "errors", "right", "wrong")
 
 
 class Timeline:
@@ -17,12 +17,14 @@ class Timeline:
         self._seen = (0, 0, 0)
         """Turns, failures and voice-to-voice samples at the last point."""
         self._keyed = 0
+        self._checked = (0, 0)
+        """Right and wrong answers."""
 
     def add(self, t_s: float, wanted: int, calls: int, figures: Figures, server: Point) -> Point:
         """What happened since the last point. `server` are its gauges."""
         if figures is not self._figures:
             # A new step began to measure.
-            self._figures, self._seen, self._keyed = figures, (0, 0, 0), 0
+            self._figures, self._seen, self._keyed, self._checked = figures, (0, 0, 0), 0, (0, 0)
         turns, errors, answered = self._seen
         fresh = figures.voice_to_voice_ms[answered:]
         keyed = len(figures.keys_to_voice_ms)
@@ -33,6 +35,8 @@ class Timeline:
             "turns": figures.turns - turns,
             "answers": len(fresh) + keyed - self._keyed,
             "errors": figures.failures - errors,
+            "right": figures.right_answers - self._checked[0],
+            "wrong": figures.wrong_answers - self._checked[1],
             "p50_ms": round(percentile(fresh, 0.5), 1) if fresh else None,
             "p95_ms": round(percentile(fresh, 0.95), 1) if fresh else None,
             **server,
@@ -40,6 +44,7 @@ class Timeline:
         figures.thin()
         self._seen = (figures.turns, figures.failures, len(figures.voice_to_voice_ms))
         self._keyed = len(figures.keys_to_voice_ms)
+        self._checked = (figures.right_answers, figures.wrong_answers)
         self.points.append(point)
         if len(self.points) > MAX_POINTS:
             self.points = [_merged(*self.points[at : at + 2]) for at in range(0, len(self.points), 2)]

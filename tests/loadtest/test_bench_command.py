@@ -8,6 +8,7 @@ from loadtest import bench_command
 from loadtest.bench_command import ENDED, FAILED, INVALID, PASSED, Bench, status
 from loadtest.report.json_file import write_json
 from loadtest.scenarios.load import names
+from loadtest.scenarios.schema import Scenario
 from tests.loadtest.scenarios.runs import result, step
 
 
@@ -68,7 +69,7 @@ def test_a_run_that_could_not_begin_leaves_its_reports(
     )
     printed = capsys.readouterr()
     assert "parley bench: no call could be opened at 127.0.0.1:1" in printed.err
-    assert '"ended": "no call could be opened at 127.0.0.1:1"' in json_file.read_text()
+    assert '"ended": "no call could be opened at 127.0.0.1:1: ' in json_file.read_text()
     assert "Ended before its time" in page.read_text()
 
 
@@ -86,3 +87,27 @@ def test_other_services_than_the_scenarios_can_be_asked_for() -> None:
     Bench().add_arguments(parser)
     args = parser.parse_args(["baseline", "--providers", "inprocess"])
     assert bench_command._scenario(args).providers.profile == "inprocess"
+
+
+def scenario_of(*arguments: str) -> Scenario:
+    parser = argparse.ArgumentParser()
+    Bench().add_arguments(parser)
+    return bench_command._scenario(parser.parse_args(arguments))
+
+
+def test_simulated_vendors_can_be_given_other_speeds() -> None:
+    delay = "openai.first_token=openai.gpt-4o-mini.first_token"
+    providers = scenario_of("baseline", "--delay", delay).providers
+    assert (providers.profile, providers.delays) == ("fast-vendors", [delay])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("baseline", "--delay", "fast please"), "expected SERVICE.DELAY=PRESET"),
+        (("quick", "--delay", "openai.first_token=none"), "add --providers vendors"),
+    ],
+)
+def test_speeds_that_cannot_be_are_refused(arguments: tuple[str, ...], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        scenario_of(*arguments)

@@ -10,10 +10,14 @@ from aiohttp import web
 
 from agent.clock import LoopClock
 from loadtest.bulk.dialect import TELNYX, TWILIO
-from loadtest.bulk.fleet import MediaFleet, RelayFleet, Target
+from loadtest.bulk.fleet import Member
+from loadtest.bulk.media_fleet import MediaFleet
+from loadtest.bulk.relay_fleet import RelayFleet
 from loadtest.bulk.script import Script
+from loadtest.bulk.socket import Target
 from loadtest.callers.errors import Unreachable
 from tests.loadtest.bulk.speeches import LOUD, speech
+from tests.virtual import run_virtually, virtual_clock
 
 
 class Platformless:
@@ -194,3 +198,22 @@ async def test_a_fleet_grows_and_shrinks(server: Platformless) -> None:
     await asyncio.sleep(0.1)
     assert fleet.live == 1, "those who were sent home do not call again"
     fleet.close()
+
+
+def test_a_server_that_never_answers_cannot_keep_a_fleet_opening_for_ever() -> None:
+    class Hanging(MediaFleet):
+        async def _connect(self, number: int) -> Member:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def scenario() -> float:
+        clock = virtual_clock()
+        begun_ms = clock.now_ms()
+        fleet = Hanging(Target("127.0.0.1", 1), clock, speech(), (TWILIO,), Script())
+        with pytest.raises(Unreachable):
+            await fleet.open(100, 50.0)
+        fleet.close()
+        assert fleet.refused == fleet.figures.refused_calls == 100
+        return clock.now_ms() - begun_ms
+
+    assert run_virtually(scenario) < 60_000

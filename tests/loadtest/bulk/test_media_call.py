@@ -177,3 +177,18 @@ def test_hanging_up_says_stop_with_the_next_number() -> None:
     scene.pass_ms(40)
     (stop,) = messages(scene.call.hang_up())
     assert (stop["event"], stop["sequenceNumber"]) == ("stop", "4")
+
+
+def test_a_frame_that_was_sent_late_is_counted_from_when_it_was_due() -> None:
+    scene = Scene(PLAIN)
+    scene.agent_says(500)
+    scene.until(Doing.SPEAKING)
+    # The whole sentence goes out late, as from a process that was held up, and is made up for afterwards.
+    scene.now_ms += 30.0
+    scene.until(Doing.WAITING)
+    last_sent_ms = scene.now_ms
+    scene.agent_says(500)
+    (answered,) = scene.figures.answered
+    assert answered.call_id == scene.call.call_id
+    assert answered.asked_ms == last_sent_ms - 30.0
+    assert answered.asked_ms + answered.took_ms == last_sent_ms, "heard at once"

@@ -84,3 +84,11 @@ def test_a_server_that_waited_for_its_core_is_called_noisy_but_counts() -> None:
     assert noisy.verdict == "noisy: waited 8 %"
     assert not noisy.faults
     assert run().verdict == "ok"
+
+
+def test_both_ends_have_to_agree_on_every_transport() -> None:
+    near, far = {"p95": 4.9}, {"p95": 5.1}
+    runs = [run(agreement_ms={"twilio-media": near, "telnyx-media": far})]
+    found = outcomes(judge(runs, None))
+    assert found["both ends' response time apart, p95, twilio-media"] is Outcome.REACHED
+    assert found["both ends' response time apart, p95, telnyx-media"] is Outcome.MISSED

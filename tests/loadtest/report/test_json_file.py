@@ -22,6 +22,7 @@ def test_everything_measured_is_in_the_file(tmp_path: Path) -> None:
     assert found["timeline"] == [point(1.0)]
     assert found["ended"] == "interrupted"
     assert found["events"][0]["recovery_s"] is None, "JSON has no infinity"
+    assert found["events"][0]["story"] == "the run ended with it"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 99}'])

@@ -62,14 +62,23 @@ def test_why_it_ended_and_what_is_invalid_is_said() -> None:
     assert "interrupted &lt;by&gt; hand" in text
 
 
+def test_how_well_both_ends_agree_is_a_table() -> None:
+    apart = {"count": 30, "p50": 0.3, "p95": 1.2, "max": 3.4, "bias": -0.2}
+    text = page(result(step(agreement_ms={"twilio-media": apart})))
+    (row,) = re.findall(r"<tr><td>10 calls</td><td>twilio-media</td>(.*?)</tr>", text)
+    assert re.findall("<td>(.*?)</td>", row)[:4] == ["30", "0.3", "1.2", "3.4"]
+    assert "callers&#x27; measure" in text or "callers' measure" in text
+
+
 def test_troubles_are_listed_with_their_recovery() -> None:
     events = [
-        EventResult(20.0, "kill_server", recovery_s=4.0),
+        EventResult(20.0, "kill_server", "ready after 1.2 s", recovery_s=4.0, watched_s=40.0, errors=7),
         EventResult(60.0, "cut_sockets", recovery_s=float("inf")),
     ]
     text = page(result(step(), events=events, timeline=[point(float(at)) for at in range(90)]))
     assert "kill server" in text
-    assert ">never<" in text
+    assert ">not in time<" in text
+    assert "ready after 1.2 s; 7 errors, 0 answers; well again after 4 s" in text
 
 
 def test_a_step_without_a_server_to_look_into_is_shown_too() -> None:

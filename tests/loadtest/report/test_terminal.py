@@ -33,6 +33,12 @@ def test_a_row_for_each_load_and_a_line_for_each_criterion() -> None:
     assert "not measured" in lines["recovery_s"]
 
 
+def test_how_well_both_ends_agree_is_told_by_transport() -> None:
+    apart = {"count": 30, "p50": 0.3, "p95": 1.2, "max": 3.0, "bias": -0.2}
+    text = shown(result(step(agreement_ms={"twilio-media": apart})))
+    assert "agree within 0.3 ms (p50), 1.2 ms (p95) over twilio-media, 30 turns" in text
+
+
 def test_what_went_wrong_is_named_and_nothing_else() -> None:
     text = shown(result(step(unanswered=2, first_word_lost_ms=[120.0]), step(20)))
     assert "10 calls: unanswered 2, first_words_lost 1" in text
@@ -42,12 +48,12 @@ def test_what_went_wrong_is_named_and_nothing_else() -> None:
 def test_invalid_loads_troubles_capacity_and_the_end_are_told() -> None:
     run = result(
         step(bottlenecks=["callers 9.0 ms late (p99)"]),
-        events=[EventResult(20.0, "kill_server", recovery_s=4.0)],
+        events=[EventResult(20.0, "kill_server", recovery_s=4.0, watched_s=30.0, errors=1, fewest_calls=0)],
         capacity=250, capacity_note="(the callers were the bottleneck beyond)", ended="interrupted",
     )  # fmt: skip
     text = shown(run)
     assert "10 calls: INVALID, callers 9.0 ms late (p99)" in text
-    assert "kill_server at 20 s: recovered in 4 s" in text
+    assert "kill_server at 20 s: 1 error, 0 answers; 0 calls at the fewest; well again after 4 s" in text
     assert "capacity: 250 calls (the callers" in text
     assert "ended before its time: interrupted" in text
 

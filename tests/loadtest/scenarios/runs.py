@@ -40,6 +40,7 @@ def point(t_s: float, errors: int = 0, answers: int = 2, calls: int = 10, **more
     """A second, good unless told otherwise."""
     return {
         "t_s": t_s, "wanted": 10, "calls": calls, "turns": answers, "answers": answers, "errors": errors,
+        "right": answers, "wrong": 0,
         "p50_ms": 500.0, "p95_ms": 590.0, "cpu_percent": 3.0, "rss_mb": 81.0, **more,
     }  # fmt: skip
 

@@ -81,3 +81,29 @@ def test_memory_that_grows_is_seen_behind_the_warming_up() -> None:
     timeline = [point(float(t_s), rss_mb=min(t_s, 400) + t_s / 3_600) for t_s in range(0, 3_600, 10)]
     found = outcome("rss_growth_mb_per_hour", 2, step(), timeline=timeline)
     assert found == (Outcome.PASSED, pytest.approx(1.0, abs=0.01))
+
+
+def test_the_worst_transport_of_the_worst_step_says_how_well_both_ends_agree() -> None:
+    good = step(agreement_ms={"twilio-media": {"p95": 1.0}, "telnyx-media": {"p95": 2.0}})
+    worse = step(20, agreement_ms={"twilio-media": {"p95": 6.0}})
+    (verdict,) = judge(result(good, worse), {"agreement_p95_ms": 5.0})
+    assert (verdict.outcome, verdict.measured) == (Outcome.FAILED, 6.0)
+    (unknown,) = judge(result(step()), {"agreement_p95_ms": 5.0})
+    assert unknown.outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("recoveries", "outcome"),
+    [
+        ((4.0, math.nan), Outcome.UNKNOWN),
+        ((math.nan, 4.0), Outcome.UNKNOWN),
+        ((math.nan, math.inf), Outcome.FAILED),
+        ((4.0, 0.0), Outcome.PASSED),
+    ],
+)
+def test_an_event_of_which_nothing_is_known_does_not_count_as_recovered(
+    recoveries: tuple[float, ...], outcome: Outcome
+) -> None:
+    events = [EventResult(10.0, "cut_sockets", recovery_s=each) for each in recoveries]
+    (verdict,) = judge(result(step(), events=events), {"recovery_s": 30.0})
+    assert verdict.outcome is outcome

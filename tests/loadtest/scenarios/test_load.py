@@ -51,6 +51,7 @@ def test_defaults_hold_unless_switched_off_or_replaced() -> None:
             "twilio-relay, twilio-media",
             "mine.yaml:4: callers.via: twilio-relay cannot be mixed",
         ),
+        ("telnyx-media/PCMA", "webrtc, twilio-media", "mine.yaml:4: callers.via: webrtc cannot be mixed"),
         (
             "telnyx-media/PCMA",
             "telnyx-media, telnyx-media/L16",

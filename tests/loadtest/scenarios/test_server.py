@@ -58,3 +58,24 @@ async def test_a_side_port_that_is_not_there_is_no_error() -> None:
 async def test_nothing_is_done_to_it() -> None:
     with pytest.raises(ConfigError, match="kill_server needs a server of the scenario's own"):
         await RemoteServer("http://127.0.0.1:8080", "", None).do(Action.KILL_SERVER)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "secure"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1", 8080, False),
+        ("http://voice.example", "voice.example", 80, False),
+        ("ws://voice.example:81/", "voice.example", 81, False),
+        ("https://voice.example", "voice.example", 443, True),
+        ("wss://voice.example:8443", "voice.example", 8443, True),
+    ],
+)
+def test_a_target_may_be_behind_tls(url: str, host: str, port: int, secure: bool) -> None:
+    target = RemoteServer(url, "", None).target
+    assert (target.host, target.port, target.tls is not None) == (host, port, secure)
+
+
+@pytest.mark.parametrize("url", ["http://voice.example:none", "http://voice.example:99999"])
+def test_a_port_that_is_none_is_wrong_usage(url: str) -> None:
+    with pytest.raises(ConfigError, match="--target"):
+        RemoteServer(url, "", None)

@@ -7,7 +7,7 @@ from agent.clock import LoopClock
 from loadtest.bulk.first_word import lost_ms
 from loadtest.bulk.speech import PCMU
 from loadtest.scenarios.schema import Profile, Providers
-from loadtest.scenarios.services import Services, make_services
+from loadtest.scenarios.services import FAST_DELAYS, Services, make_services
 from tests.loadtest.fakes import tone
 
 
@@ -26,7 +26,7 @@ async def test_the_agent_file_is_right_and_chains_the_spares(
     found = await services(tmp_path, profile, spare=spare)
     providers = parse_agent(found.agent, "load.yaml").providers
     names = [choice.provider for chain in (providers.stt, providers.llm, providers.tts) for choice in chain]
-    own = ["deepgram", "openai", "cartesia"] if profile is Profile.VENDORS else ["stub"] * 3
+    own = ["deepgram", "openai", "cartesia"] if profile.value.endswith("vendors") else ["stub"] * 3
     twice = spare and profile is not Profile.INPROCESS
     assert names == [name for name in own for _ in range(1 + twice)]
     assert len(found.children) == (0 if profile is Profile.INPROCESS else 1 + twice)
@@ -50,4 +50,13 @@ async def test_simulated_vendors_can_be_made_faster(tmp_path: Path) -> None:
     assert found.primary is not None
     assert ("--delay", delay) == found.primary._arguments[-2:]
     assert found.pace_ms is None, "drawn, not fixed"
+    await found.primary.stop()
+
+
+async def test_fast_vendors_have_the_quickest_model_unless_told_otherwise(tmp_path: Path) -> None:
+    delay = "openai.first_token=none"
+    found = await services(tmp_path, Profile.FAST_VENDORS, delays=[delay])
+    assert found.primary is not None
+    told = [each for each in found.primary._arguments if "=" in each]
+    assert told == [*FAST_DELAYS, delay], "the last one counts"
     await found.primary.stop()
