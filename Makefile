@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # command:package of what the tests need besides Python: speech, a real browser, a real Prometheus
-DEBIAN := espeak-ng:espeak-ng chromium:chromium promtool:prometheus
+DEBIAN := espeak-ng:espeak-ng chromium:chromium promtool:prometheus turnserver:coturn
 
 .PHONY: help install serve demo test check bench bench-parts debian
 

@@ -33,6 +33,8 @@ class BrowserLine:
         self.outbound = sender.format
         self.call: MediaCall | None = None
         """Set once there is one."""
+        self.closed = False
+        """The call has let go of this line: it is over, or has another one."""
         self._sender = sender
         self._frame_bytes = sender.format.frame_bytes
         self._clock = clock
@@ -76,6 +78,7 @@ class BrowserLine:
 
     def close(self) -> None:
         """See `agent.lines.Line`."""
+        self.closed = True
         self.drop_marks()
         self._finish("closed")
 

@@ -91,14 +91,15 @@ class Local:
 def read_offer(body: bytes, allowed: tuple[CodecName, ...] = tuple(CodecName)) -> Offer:
     """Raises `OfferError`: 413 too long, 400 no SDP, 422 nothing that we could do with it."""
     description = _parse(body)
-    audio = next((media for media in description.media if _usable(media, "audio")), None)
+    offered = _offered(description, body.decode())
+    audio = next((media for media in offered if _usable(media, "audio")), None)
     if audio is None:
         raise _unacceptable("no_audio", "the offer has no audio section: this is a voice call")
     codec = _choose(audio, allowed)
     direction = audio.direction or "sendrecv"
     if direction == "inactive":
         raise _unacceptable("inactive", "the audio section is inactive: offer sendrecv")
-    channel = next((media for media in description.media if _usable(media, "application")), None)
+    channel = next((media for media in offered if _usable(media, "application")), None)
     caps = channel.sctpCapabilities if channel is not None else None
     taken = [media for media in (audio, channel) if media is not None]
     mids = [media.rtp.muxId for media in description.media]
@@ -107,7 +108,9 @@ def read_offer(body: bytes, allowed: tuple[CodecName, ...] = tuple(CodecName)) -
     _check_bundle(description, taken)
     if not audio.rtcp_mux:
         raise _unacceptable("no_rtcp_mux", "the audio section needs a=rtcp-mux")
-    dtls = audio.dtls
+    # A section on port 0 has its transport described by the one that it is bundled with (RFC 8843, 7.1.3).
+    carrier = next(media for media in offered if media.port) if audio.port == 0 else audio
+    dtls = carrier.dtls
     if dtls is None or not any(mark.algorithm.lower() in _DIGESTS for mark in dtls.fingerprints):
         raise _unacceptable(
             "no_dtls", "the audio section needs a=setup and an a=fingerprint of sha-256 or better"
@@ -117,7 +120,7 @@ def read_offer(body: bytes, allowed: tuple[CodecName, ...] = tuple(CodecName)) -
         codec=codec,
         sends=direction != "recvonly",
         receives=direction != "sendonly",
-        ice=_ice(audio, read_candidates(body.decode())),
+        ice=_ice(carrier, read_candidates(body.decode())),
         fingerprints=tuple(dtls.fingerprints),
         dtls_active=dtls.role == "client",
         sctp_port=channel.sctp_port or 5000 if channel is not None else None,
@@ -207,12 +210,38 @@ def _parse(body: bytes) -> SessionDescription:
     return description
 
 
+def _offered(description: SessionDescription, text: str) -> list[MediaDescription]:
+    """The sections that are not refused: port 0 means that, but for `a=bundle-only` (RFC 8843, 6).
+
+    Firefox offers with `max-bundle` all sections but the first in this way. Such a section has no port to
+    fall back to: it counts only within the bundle of a section that has one.
+    """
+    only: list[bool] = []
+    for line in text.splitlines():
+        if line.startswith("m="):
+            only.append(False)
+        elif only and line.rstrip() == "a=bundle-only":
+            only[-1] = True
+    with_port = {media.rtp.muxId for media in description.media if media.port}
+    bundled = {
+        item
+        for group in description.group
+        if group.semantic == "BUNDLE" and with_port.intersection(map(str, group.items))
+        for item in group.items
+    }
+    return [
+        media
+        for media, bundle_only in zip(description.media, only, strict=False)
+        if media.port or (bundle_only and media.rtp.muxId in bundled)
+    ]
+
+
 def _usable(media: MediaDescription, kind: str) -> bool:
     if media.kind != kind:
         return False
     if kind == "application":
-        return media.port != 0 and "DTLS/SCTP" in media.profile and media.fmt == ["webrtc-datachannel"]
-    return media.port != 0 and "RTP/SAVP" in media.profile
+        return "DTLS/SCTP" in media.profile and media.fmt == ["webrtc-datachannel"]
+    return "RTP/SAVP" in media.profile
 
 
 def _choose(audio: MediaDescription, allowed: tuple[CodecName, ...]) -> Codec:

@@ -34,7 +34,6 @@ from transports.webrtc.messages import (
 from transports.webrtc.options import WebRtcOptions
 from transports.webrtc.opus import OpusEncoder
 from transports.webrtc.receiver import Receiver, heard_format
-from transports.webrtc.relay import Relay
 from transports.webrtc.reports import (
     REPORT_MS,
     Network,
@@ -56,6 +55,7 @@ GONE_MS = 12_000.0
 """Silence after which a browser is gone. Chrome checks connectivity every 2 s (seen); RFC 7675 has 5 s and
 gives up after 30. Long enough for the page to restart ICE when its network changes."""
 GONE = "browser_gone"
+CLOSED_BY_BROWSER = "closed_by_browser"
 GOODBYE_S = 0.3
 """For the last data-channel message to leave."""
 PATCHES_PER_S = 5.0
@@ -96,29 +96,30 @@ class Session:
         certificate: Certificate,
         offer: Offer,
         info: CallInfo,
-        relay: Relay | None,
         *,
+        resumes: bool,
         local: bool,
     ) -> None:
-        """`relay`: of the live call that goes on here. `local`: the browser is on this machine."""
+        """`resumes`: the call is live and goes on here. `local`: the browser is on this machine."""
         self.id = secrets.token_urlsafe(18)
         """Unguessable: who has it may change and end the call."""
         self.info = info
         self.network = Network()
         """For metrics; live."""
         self.etag = ""
+        self.moving = False
+        """The browser has offered another session for this call: its end here is not the call's."""
         self.patches = Bucket(PATCHES_PER_S, PATCH_BURST, parts.clock.now_ms())
         """Bounds changes over HTTP."""
         self._parts = parts
         self._clock = clock = parts.clock
         self._offer = offer
-        self.relay = relay or Relay(info.platform_call_id)
-        self._slot: Slot | None = _NO_SLOT if relay is not None else None
+        self._slot: Slot | None = _NO_SLOT if resumes else None
         self._cname = secrets.token_hex(8)
         self._link = Link(parts.options.ice, clock, self._media, local=local)
         self._channel = Channel(clock, self._wish, self._bad)
         self._secure = SecureTransport(
-            self._link, certificate, offer, lambda: self.finish("closed_by_browser"),
+            self._link, certificate, offer, lambda: self.finish(CLOSED_BY_BROWSER),
             self._channel.opened, self._bad,
         )  # fmt: skip
         speech = None
@@ -235,35 +236,36 @@ class Session:
         assert slot is not None
         agent = self._parts.agent
         self._channel.send(write_hello(call_id, self.info.language or agent.language, agent.name))
-        self.relay.taken_by(self._channel.event, self._let_go)
-        self._call = call = self._parts.host.answer_media(self.line, slot, events=self.relay.tell)
+        self._call = call = host.answer_media(self.line, slot, events=self._channel.event)
         self.line.call = call
         self._receiver = Receiver(self._offer.codec, self.network, call.hear)
         self._report_ms = self._clock.now_ms() + REPORT_MS / 10
         self._parts.ticker.add(self._tick)
 
-    def _let_go(self) -> None:
-        """The call goes on over another session: end this one without it."""
-        self._call = self.line.call = self._receiver = None
-        self.finish("replaced")
-
     async def _close(self) -> None:
         self._parts.ticker.remove(self._tick)
-        self._receiver = None
+        self._receiver = self.line.call = None
         self.line.drop_marks()
         call, self._call = self._call, None
-        if call is not None and self._cause == GONE:
-            # It may come back, from another network: see `resume` in whip.py.
-            await call.lost()
-        elif call is not None:
-            await call.hung_up(self._cause)
-            await self._say_goodbye()
-        self.relay.left_by(self._let_go)
+        if call is not None:
+            await self._leave(call)
         if self._slot is not None:
             self._slot.release()
             self._slot = None
         await self._secure.close()
         await self._link.close()
+
+    async def _leave(self, call: MediaCall) -> None:
+        """This session ends: so does the call, unless it goes on over another one."""
+        if not self.line.closed:
+            if self._cause == GONE or (self._cause == CLOSED_BY_BROWSER and self.moving):
+                # It may come back, from another network: see `resume` in whip.py.
+                await call.lost()
+                return
+            await call.hung_up(self._cause)
+        elif self._parts.host.is_live(self.info.platform_call_id):
+            return
+        await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
         self._channel.send(write_bye(self._cause))
@@ -297,7 +299,7 @@ class Session:
 
     def _tick(self, now_ms: float) -> None:
         """Every 20 ms."""
-        if self._receiver is None:
+        if self._receiver is None or self._over.is_set():
             return
         self._receiver.tick(now_ms)
         self._sender.tick(now_ms)
@@ -332,7 +334,7 @@ class Session:
 
     def _wish(self, message: PageMessage) -> None:
         """What the page wants."""
-        call = self._call
+        call = None if self._over.is_set() else self._call
         if isinstance(message, HangUp):
             self.finish("caller_hung_up")
         elif isinstance(message, Ping):

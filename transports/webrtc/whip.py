@@ -20,7 +20,6 @@ from transports.webrtc.frames import FrameStore
 from transports.webrtc.guard import Guard, RequestRefused
 from transports.webrtc.line import TRANSPORT
 from transports.webrtc.options import WebRtcOptions
-from transports.webrtc.relay import Relay
 from transports.webrtc.sdp import OfferError, read_offer
 from transports.webrtc.secure import Certificate
 from transports.webrtc.session import Session, SessionParts
@@ -46,8 +45,8 @@ class Whip:
         self._certificate = Certificate.generateCertificate()
         self.sessions: dict[str, Session] = {}
         """By id: those that connect, and those that are calls."""
-        self._relays: OrderedDict[str, Relay] = OrderedDict()
-        """By session id, of the last sessions: which call they carried."""
+        self._carried: OrderedDict[str, str] = OrderedDict()
+        """By session id, of the last sessions: which call they carried, by the platform's id."""
         self._handlers: dict[str, Handler] = {
             "config": self._config,
             "token": self._token,
@@ -133,17 +132,19 @@ class Whip:
         grant = self._guard.grant(request)
         offer = read_offer(body, self._parts.options.codecs)
         self._check_room()
-        relay = self._resumed(request)
-        info = self._info(request, grant, relay)
-        session = Session(self._parts, self._certificate, offer, info, relay, local=local)
+        resumed = self._resumed(request)
+        info = self._info(request, grant, resumed or secrets.token_urlsafe(18))
+        session = Session(
+            self._parts, self._certificate, offer, info, resumes=resumed is not None, local=local
+        )
         try:
             session.reserve()
         except Refused as refused:
             raise _busy(str(refused)) from None
         self.sessions[session.id] = session
-        self._relays[session.id] = session.relay
-        if len(self._relays) > MAX_REMEMBERED:
-            self._relays.popitem(last=False)
+        self._carried[session.id] = info.platform_call_id
+        if len(self._carried) > MAX_REMEMBERED:
+            self._carried.popitem(last=False)
         try:
             answer = await session.answer()
         except BaseException as error:
@@ -152,6 +153,9 @@ class Whip:
             if isinstance(error, ConnectionError):
                 raise _busy(str(error)) from None
             raise
+        if resumed is not None:
+            for other in self.sessions.values():
+                other.moving |= other is not session and other.info.platform_call_id == resumed
         session.start(self._over)
         headers = CIMultiDict({"Location": f"{request.path}/{session.id}", "ETag": session.etag})
         self._add_links(headers)
@@ -206,21 +210,21 @@ class Whip:
         if len(self.sessions) >= self._parts.options.max_sessions:
             raise _busy("too many browsers are connected")
 
-    def _resumed(self, request: web.Request) -> Relay | None:
+    def _resumed(self, request: web.Request) -> str | None:
         """The live call that goes on with this offer: the page's network has changed for good.
 
         Who names a session's id may move its call. None: a new call, also if the old one has ended by now.
         """
-        relay = self._relays.get(request.query.get("resume", ""))
-        return relay if relay is not None and self._parts.host.is_live(relay.call_id) else None
+        call_id = self._carried.get(request.query.get("resume", ""))
+        return call_id if call_id is not None and self._parts.host.is_live(call_id) else None
 
-    def _info(self, request: web.Request, grant: Grant, relay: Relay | None) -> CallInfo:
+    def _info(self, request: web.Request, grant: Grant, call_id: str) -> CallInfo:
         agent = self._parts.agent
         language = request.query.get("language")
         voice = request.query.get("voice", "")[:80]
         return CallInfo(
             transport=TRANSPORT,
-            platform_call_id=relay.call_id if relay is not None else secrets.token_urlsafe(18),
+            platform_call_id=call_id,
             caller=grant.caller or str(client_address(request, self._settings) or ""),
             language=language if language in agent.languages else None,
             parameters={"voice": voice} if voice else {},

@@ -517,7 +517,7 @@ async def test_a_peer_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPa
 
         await asyncio.wait_for(talk(), 5)
         assert call.events == [("lost",)]
-        assert call.bad["peer_not_reading"] == 1
+        assert call.bad["peer_not_reading"] > 1
         phone.break_off()
 
 

@@ -91,6 +91,59 @@ a=max-message-size:1073741823
 """.splitlines()
 )
 
+FIREFOX_MAX_BUNDLE = "\r\n".join(
+    f"""v=0
+o=mozilla...THIS_IS_SDPARTA-99.0 5263125557827835832 0 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=sendrecv
+a=fingerprint:sha-256 {_FINGERPRINT}
+a=group:BUNDLE 0 1
+a=ice-options:trickle
+a=msid-semantic:WMS *
+m=audio 58913 UDP/TLS/RTP/SAVPF 109 9 0 8 101
+c=IN IP4 192.0.2.30
+a=candidate:0 1 UDP 2122187007 192.0.2.30 58913 typ host
+a=candidate:2 1 TCP 2105458943 192.0.2.30 9 typ host tcptype active
+a=candidate:0 2 UDP 2122187006 192.0.2.30 59997 typ host
+a=candidate:2 2 TCP 2105458942 192.0.2.30 9 typ host tcptype active
+a=sendrecv
+a=end-of-candidates
+a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
+a=extmap:2/recvonly urn:ietf:params:rtp-hdrext:csrc-audio-level
+a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid
+a=extmap:7 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+a=extmap-allow-mixed
+a=fmtp:109 maxplaybackrate=48000;stereo=1;useinbandfec=1
+a=fmtp:101 0-15
+a=ice-pwd:0e7a4f1d2c3b4a5968778695a4b3c2d1
+a=ice-ufrag:3a9d1f2c
+a=mid:0
+a=msid:- {{5d6a}}
+a=rtcp:59997 IN IP4 192.0.2.30
+a=rtcp-fb:109 transport-cc
+a=rtcp-mux
+a=rtpmap:109 opus/48000/2
+a=rtpmap:9 G722/8000/1
+a=rtpmap:0 PCMU/8000
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=setup:actpass
+a=ssrc:1 cname:{{f00}}
+m=application 0 UDP/DTLS/SCTP webrtc-datachannel
+c=IN IP4 0.0.0.0
+a=bundle-only
+a=sendrecv
+a=ice-pwd:0e7a4f1d2c3b4a5968778695a4b3c2d1
+a=ice-ufrag:3a9d1f2c
+a=mid:1
+a=setup:actpass
+a=sctp-port:5000
+a=max-message-size:1073741823
+""".splitlines()
+)
+"""As Firefox 153 writes it with `bundlePolicy: "max-bundle"`: the data channel is on port 0."""
+
 OBS = "\r\n".join(
     f"""v=0
 o=rtc 2733 0 IN IP4 127.0.0.1

@@ -10,7 +10,7 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transports.webrtc.offers import CHROME, FIREFOX, OBS
+from tests.transports.webrtc.offers import CHROME, FIREFOX, FIREFOX_MAX_BUNDLE, OBS
 from transports.webrtc.codecs import Codec, CodecName
 from transports.webrtc.fragment import read_fragment, write_fragment
 from transports.webrtc.limits import MAX_SDP_BYTES
@@ -48,6 +48,53 @@ def test_firefoxes_offer_has_its_credentials_and_fingerprint_anywhere() -> None:
     assert offer.codec == Codec(CodecName.OPUS, 109)
     assert offer.ice.ufrag == "3a9d1f2c"
     assert len(offer.fingerprints) == 1
+
+
+def test_a_section_on_port_0_that_is_only_bundled_is_taken() -> None:
+    offer = read_offer(FIREFOX_MAX_BUNDLE.encode())
+    assert [(section.kind, section.taken) for section in offer.sections] == [
+        ("audio", True),
+        ("application", True),
+    ]
+    assert offer.sctp_port == 5000
+    assert [candidate.port for candidate in offer.ice.candidates] == [58913]
+    answer = SessionDescription.parse(write_answer(offer, LOCAL))
+    assert answer.group[0].items == ["0", "1"]
+    assert [media.port for media in answer.media] == [9, 9]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("a=bundle-only\r\n", ""),  # plainly refused
+        ("a=group:BUNDLE 0 1", "a=group:BUNDLE 0"),  # bundled with nothing
+        ("a=group:BUNDLE 0 1", "a=group:LS 0 1"),  # a group of another kind
+    ],
+)
+def test_a_section_on_port_0_counts_only_in_a_bundle_that_has_a_port(change: tuple[str, str]) -> None:
+    offer = read_offer(FIREFOX_MAX_BUNDLE.replace(*change).encode())
+    assert [section.taken for section in offer.sections] == [True, False]
+    assert offer.sctp_port is None
+    answer = SessionDescription.parse(write_answer(offer, LOCAL))
+    assert [media.port for media in answer.media] == [9, 0]
+
+
+def test_audio_that_is_only_bundled_has_its_transport_described_elsewhere() -> None:
+    audio, channel = CHROME.index("m=audio"), CHROME.index("m=application")
+    bare = [
+        line
+        for line in CHROME[audio:channel].replace("m=audio 9", "m=audio 0").splitlines()
+        if not line.startswith(("a=ice-", "a=fingerprint", "a=setup", "a=candidate"))
+    ]
+    head = CHROME[:audio].replace("BUNDLE 0 1", "BUNDLE 1 0")
+    swapped = "\r\n".join([head + CHROME[channel:], *bare, "a=bundle-only", ""])
+    offer = read_offer(swapped.encode())
+    assert offer.ice.ufrag == "TzQ1"
+    assert len(offer.fingerprints) == 1
+    assert [(section.kind, section.taken) for section in offer.sections] == [
+        ("application", True),
+        ("audio", True),
+    ]
 
 
 def test_a_whip_encoder_only_sends_and_offers_video_too() -> None:

@@ -45,7 +45,7 @@ async def test_a_page_that_comes_back_goes_on_with_its_call() -> None:
             assert not call.ended.is_set()
             heard = call.count("hear")
             await eventually(lambda: call.count("hear") > heard + 5)
-            listener = served.host.listeners[0]  # the core knows only the first
+            listener = served.host.listeners[-1]
             assert listener is not None
             listener(StateChanged("speaking"))
             await eventually(lambda: "state" in again.types)
@@ -53,6 +53,28 @@ async def test_a_page_that_comes_back_goes_on_with_its_call() -> None:
             assert len(served.host.reserved) == 1
             await again.delete()
             await eventually(call.ended.is_set)
+
+
+async def test_a_page_that_closes_its_old_connection_before_the_new_one_is_through_keeps_its_call() -> None:
+    async with serving() as served, browser(served) as page:
+        call = await served.call()
+        await page.open.wait()
+        old = page.location.rpartition("/")[2]
+        again = peer()
+        again.addTransceiver("audio")
+        await again.setLocalDescription(await again.createOffer())
+        async with served.client.post(
+            f"{served.url}/webrtc?resume={old}", data=again.localDescription.sdp,
+            headers={"Content-Type": "application/sdp"},
+        ) as response:  # fmt: skip
+            answer = await response.text()
+        await page.close()
+        await eventually(lambda: ("lost",) in call.events)
+        await again.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        await eventually(lambda: call.count("reattached"))
+        assert call.count("hung_up") == 0
+        await again.close()
+        await eventually(lambda: call.count("hung_up") == 1)
 
 
 async def test_who_comes_back_too_late_makes_a_new_call() -> None:

@@ -105,6 +105,8 @@ class FakeSession:
         pc.on("datachannel", self._channel_came)
         pc.on("track", self._track_came)
         pc.on("connectionstatechange", self._state_changed)
+        # Stock aiortc does not know bundle-only sections (RFC 8843), which Firefox offers.
+        offer = offer.replace("m=application 0 ", "m=application 9 ")
         await pc.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         pc.addTrack(self.voice)
         await pc.setLocalDescription(await pc.createAnswer())

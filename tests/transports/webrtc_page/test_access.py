@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.transports.webrtc_page.calling import button, phase, start
+from tests.transports.webrtc_page.calling import button, phase, start, until
 from tests.transports.webrtc_page.fake_server import FakeServer, FakeSession
 
 CONTRAST = """
@@ -100,6 +100,9 @@ async def test_texts_can_be_read_and_controls_have_names(
     await button(page, "Settings").click()
     await well()
     await page.keyboard.press("Escape")
+    await button(page, "Keypad").click()
+    await well()
+    await page.keyboard.press("Escape")
     await button(page, "Hang up").click()
     await expect(button(page, "Call again")).to_be_visible()
     server.refusal = (503, {"title": "busy"})
@@ -126,6 +129,27 @@ async def test_a_call_needs_only_the_keyboard(browser: Browser, server: FakeServ
     assert session.query["language"] == "en"
 
 
+async def test_the_keypad_needs_only_the_keyboard(browser: Browser, server: FakeServer) -> None:
+    page = await browser.new_page()
+    await page.goto(server.url)
+    session = await start(page, server)
+    dial = button(page, "Keypad")
+    await dial.focus()
+    await page.keyboard.press("Enter")
+    await expect(button(page, "1")).to_be_focused()
+    await page.keyboard.press("Enter")  # the key that has the focus
+    await page.keyboard.type("90*x")
+    await page.keyboard.press("Control+5")
+    await expect(button(page, "star")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(dial).to_be_focused()
+    await page.keyboard.type("7")  # it is closed
+    session.send("error", text="done")
+    await expect(page.get_by_text("done")).to_be_visible()
+    await until(lambda: len(session.of("dtmf")) >= 4)
+    assert [message["digit"] for message in session.of("dtmf")] == ["1", "9", "0", "*"]
+
+
 async def test_a_screen_reader_hears_of_the_call_not_of_every_word(
     browser: Browser, server: FakeServer
 ) -> None:
@@ -150,7 +174,8 @@ async def test_nothing_is_cut_off_at_any_size(
     assert await page.evaluate(wide) <= size[0]
     await everything(page, server)
     assert await page.evaluate(wide) <= size[0]
-    for name in ("Hang up", "Mute", "Send", "Settings"):
+    await button(page, "Keypad").click()
+    for name in ("Hang up", "Mute", "Keypad", "Send", "Settings", "1", "hash"):
         box = await button(page, name).bounding_box()
         assert box is not None
         assert box["x"] >= 0

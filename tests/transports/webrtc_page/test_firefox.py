@@ -19,6 +19,8 @@ import websockets
 
 from tests import speech
 from tests.browser import RATE_HZ
+from tests.transports.fakes import eventually
+from tests.transports.webrtc.fakes import serving
 from tests.transports.webrtc_page.calling import until
 from tests.transports.webrtc_page.fake_server import FakeServer
 
@@ -134,4 +136,24 @@ async def test_a_call_from_firefox(server: FakeServer, tmp_path: Path) -> None:
         await browser.run(f"{CALL}.hangUp()")
         await until(session.ended.is_set)
         assert ("DELETE", "0") in server.requests
+        assert browser.errors == []
+
+
+@pytest.mark.skipif(not FIREFOX, reason="needs Debian's firefox-esr")
+async def test_firefox_talks_to_the_real_transport_over_one_bundle(tmp_path: Path) -> None:
+    async with serving() as served, firefox(tmp_path) as browser:
+        await browser.open(served.url)
+        await browser.is_so(f"{CALL}.shadowRoot?.querySelector('.title')?.textContent === 'Desk'")
+        await browser.run(f"{CALL}.start()")
+        async with asyncio.timeout(START_S):
+            await served.host.answered.wait()
+        call = served.host.calls[0]
+        await browser.is_so(f"{CALL}.phase === 'live'")
+        await eventually(lambda: call.count("hear") > 20)
+        # The data channel came over the bundle although its section was on port 0.
+        await browser.is_so(f"{CALL}.sendText('Are you open on Sunday?')")
+        await eventually(lambda: ("typed", "Are you open on Sunday?") in call.events)
+        await browser.run(f"{CALL}.hangUp()")
+        await eventually(call.ended.is_set)
+        assert not call.bad
         assert browser.errors == []

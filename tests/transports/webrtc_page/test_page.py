@@ -94,6 +94,19 @@ async def test_an_interruption_is_shown_where_the_reply_was_cut(page: Page, serv
     await says(entry.locator("del"), "from nine to five.")
 
 
+async def test_keys_of_the_keypad_reach_the_server(page: Page, server: FakeServer) -> None:
+    assert await button(page, "Keypad").count() == 0  # there is no call yet
+    session = await start(page, server)
+    await button(page, "Keypad").click()
+    await button(page, "4").click()
+    await button(page, "2").click()
+    await button(page, "hash").click()
+    await until(lambda: [message["digit"] for message in session.of("dtmf")] == ["4", "2", "#"])
+    await says(page.locator(".pressed"), "42#")
+    await button(page, "Hang up").evaluate("node => node.click()")
+    await expect(page.locator(".keypad")).to_be_hidden()
+
+
 async def test_what_is_said_is_never_markup(page: Page, server: FakeServer) -> None:
     session = await start(page, server)
     session.send("caller", text="<img src=x onerror=alert(1)>", final=True)

@@ -94,8 +94,17 @@ export class Call extends EventTarget {
     const earlier = this.#peer;
     this.#peer = peer;
     this.#hearFrom(peer);
+    try {
+      await peer.open({ language, voice, resume }, await token());
+    } catch (error) {
+      // The server may hold a session that never connected; but one that has taken the call over may live.
+      peer.close(resume === null);
+      if (this.over) earlier?.close(true);
+      else this.#peer = earlier;
+      throw error;
+    }
+    // Not before: where the old path still works, the server takes its end for the end of the call.
     earlier?.close(false);
-    await peer.open({ language, voice, resume }, await token());
   }
 
   #hearFrom(peer) {
@@ -199,7 +208,7 @@ export class Call extends EventTarget {
     if (this.over) return;
     clearTimeout(this.#grace);
     this.#stopListening.abort();
-    // Also after a failure the server is told: it may hold a session that never connected.
+    // Also after a failure the server is told: it may keep the call for a while.
     this.#peer?.close(tell || error !== null);
     this.#enter("ended");
     this.#emit("ended", { cause, error });

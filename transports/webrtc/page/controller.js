@@ -66,6 +66,7 @@ export class Controller {
       talk: () => (this.#busy ? this.hangUp() : this.start(true)),
       type: () => this.start(false),
       say: (text) => this.sendText(text),
+      key: (digit) => this.#call?.send("dtmf", { digit }) ?? false,
       microphone: () => this.#addMicrophone(),
       choose: (choice) => this.choose(choice),
       settings: () => this.#settings.open(),

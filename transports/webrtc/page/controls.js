@@ -1,5 +1,7 @@
 /** Buttons, keys and fields: what the person does, and which controls there are at the moment. */
 
+import { Keypad } from "./keypad.js";
+
 /** Where the space bar has a meaning of its own. */
 const TAKES_SPACE = "input, select, textarea, button, summary, [contenteditable]";
 
@@ -7,13 +9,15 @@ export class Controls {
   #view;
   #input;
   #act;
+  #keypad;
   #phase = "idle";
 
-  /** `act`: talk, type, say(text), microphone, choose, settings. `hotkeys`: the space bar counts on the whole page. */
+  /** `act`: talk, type, say(text), key(digit), microphone, choose, settings. `hotkeys`: the space bar counts on the whole page. */
   constructor(host, view, input, act, hotkeys, signal) {
     this.#view = view;
     this.#input = input;
     this.#act = act;
+    this.#keypad = new Keypad(view, act.key, signal);
     const on = (node, name, handle) => node.addEventListener(name, handle, { signal });
     on(view.talk, "click", () => act.talk());
     on(view.typing, "click", () => this.#typeClicked());
@@ -52,6 +56,7 @@ export class Controls {
     mute.setAttribute("aria-pressed", String(track !== null && muted));
     mute.classList.toggle("off", track === null || muted);
     mute.rename(track === null ? "addMicrophone" : "mute");
+    this.#keypad.show(phase === "live");
     composer.hidden = !live;
     message.disabled = phase !== "live";
     timer.hidden = !live;

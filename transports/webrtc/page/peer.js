@@ -51,9 +51,8 @@ export class Peer extends EventTarget {
     super();
     this.#server = new URL(server);
     this.#whip = new WhipSession(server);
-    // Not max-bundle: Firefox then offers the channel on port 0 (bundle-only, RFC 8843), which servers take
-    // for a refusal.
-    this.#pc = new RTCPeerConnection({ iceServers });
+    // One transport from the start: no candidates, and at a TURN server no allocations, that are thrown away.
+    this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#channel = this.#pc.createDataChannel(LABEL, { ordered: true });
     // Both directions from the start, so that a microphone can come later without another offer.
     this.#audio = this.#pc.addTransceiver(track ?? "audio", { direction: "sendrecv" });

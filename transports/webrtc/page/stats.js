@@ -3,6 +3,9 @@
  * of the last interval, not since the start.
  */
 
+/** What a sample waits for its 20 ms frame, in the mean, and for the look-ahead of libopus: 312 samples at 48 kHz. */
+const ENCODING_MS = 10 + 6.5;
+
 const round = (value) => Math.round(value * 10) / 10;
 
 /** Figures that are numbers, rounded. */
@@ -24,8 +27,11 @@ export class QualityMeter {
   async look(connection, track, outputMs) {
     const report = [...(await connection.getStats()).values()];
     const inbound = report.find((each) => each.type === "inbound-rtp" && each.kind === "audio") ?? {};
+    const outbound = report.find((each) => each.type === "outbound-rtp" && each.kind === "audio") ?? {};
     const pair = report.find((each) => each.type === "candidate-pair" && each.nominated && each.state === "succeeded");
     const grown = (name) => this.#grown(name, inbound[name]);
+    const queued = this.#grown("totalPacketSendDelay", outbound.totalPacketSendDelay) ?? 0;
+    const sent = this.#grown("packetsSent", outbound.packetsSent);
     const emitted = grown("jitterBufferEmittedCount");
     const delayed = grown("jitterBufferDelay");
     const processing = grown("totalProcessingDelay");
@@ -37,8 +43,10 @@ export class QualityMeter {
     const bufferMs = emitted > 0 ? (1000 * delayed) / emitted : undefined;
     return measured({
       l1_capture_ms: latency > 0 ? 1000 * latency : undefined,
-      // Decoding and what else the browser does between the packet and the sound, without the jitter buffer.
-      l8_rendering_ms: emitted > 0 && processing > 0 ? Math.max(0, (1000 * processing) / emitted - bufferMs) : undefined,
+      // Browsers tell of echo cancelling nothing, of encoding only how long packets then wait to be sent.
+      l2_processing_ms: track !== null && sent > 0 ? ENCODING_MS + (1000 * queued) / sent : undefined,
+      // From the packet to the sound: the jitter buffer, decoding, and what else the browser does.
+      l8_rendering_ms: emitted > 0 && processing > 0 ? (1000 * processing) / emitted : bufferMs,
       l9_output_ms: outputMs ?? undefined,
       rtt_ms: pair?.currentRoundTripTime === undefined ? undefined : 1000 * pair.currentRoundTripTime,
       jitter_ms: inbound.jitter === undefined ? undefined : 1000 * inbound.jitter,

@@ -5,7 +5,7 @@ export default {
   yielded: "Bitte sehr", reconnecting: "Verbinde neu", ended: "Gespräch beendet", mutedNow: "Sie sind stumm",
   textOnly: "Schreiben Sie unten Ihre Frage", holdNow: "Zum Sprechen halten",
   controls: "Bedienung des Gesprächs", mute: "Stumm", hold: "Halten und sprechen", addMicrophone: "Mikrofon benutzen",
-  settings: "Einstellungen", close: "Schließen", conversation: "Gespräch", empty: "Hier erscheint Ihr Gespräch.",
+  settings: "Einstellungen", close: "Schließen", keypad: "Tastenfeld", star: "Stern", hash: "Raute", conversation: "Gespräch", empty: "Hier erscheint Ihr Gespräch.",
   message: "Nachricht schreiben", send: "Senden",
   microphone: "Mikrofon", speaker: "Lautsprecher", systemDefault: "Wie im System", level: "Pegel des Mikrofons",
   test: "Testen", stopTest: "Beenden", language: "Sprache", voice: "Stimme", voiceDefault: "Übliche Stimme",

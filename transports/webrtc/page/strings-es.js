@@ -5,7 +5,7 @@ export default {
   reconnecting: "Reconectando", ended: "Llamada terminada", mutedNow: "Su micrófono está silenciado",
   textOnly: "Escriba su pregunta abajo", holdNow: "Mantenga pulsado para hablar",
   controls: "Controles de la llamada", mute: "Silenciar", hold: "Pulsar y hablar", addMicrophone: "Usar el micrófono",
-  settings: "Ajustes", close: "Cerrar", conversation: "Conversación", empty: "Aquí aparecerá la conversación.",
+  settings: "Ajustes", close: "Cerrar", keypad: "Teclado", star: "asterisco", hash: "almohadilla", conversation: "Conversación", empty: "Aquí aparecerá la conversación.",
   message: "Escriba un mensaje", send: "Enviar",
   microphone: "Micrófono", speaker: "Altavoz", systemDefault: "El del sistema", level: "Nivel del micrófono",
   test: "Probar", stopTest: "Parar", language: "Idioma", voice: "Voz", voiceDefault: "Voz predeterminada",

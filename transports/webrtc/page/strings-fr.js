@@ -5,7 +5,7 @@ export default {
   yielded: "Allez-y", reconnecting: "Reconnexion", ended: "Appel terminé", mutedNow: "Votre micro est coupé",
   textOnly: "Écrivez votre question ci-dessous", holdNow: "Maintenez pour parler",
   controls: "Commandes de l’appel", mute: "Couper le micro", hold: "Maintenir pour parler",
-  addMicrophone: "Utiliser le micro", settings: "Réglages", close: "Fermer", conversation: "Conversation",
+  addMicrophone: "Utiliser le micro", settings: "Réglages", close: "Fermer", keypad: "Clavier", star: "étoile", hash: "dièse", conversation: "Conversation",
   empty: "Votre conversation s’affichera ici.", message: "Écrivez un message", send: "Envoyer",
   microphone: "Micro", speaker: "Haut-parleur", systemDefault: "Celui du système", level: "Niveau du micro",
   test: "Tester", stopTest: "Arrêter", language: "Langue", voice: "Voix", voiceDefault: "Voix par défaut",

@@ -4,6 +4,7 @@
  */
 
 import { h, icon } from "./dom.js";
+import { keypadView } from "./keypad.js";
 import { MAX_TEXT } from "./messages.js";
 import { settingsView } from "./settings-view.js";
 
@@ -21,7 +22,7 @@ function button(labels, glyph, key, attributes = {}, { hidden = false } = {}) {
 
 /** Everything the element needs to reach, by name. */
 export function buildView(labels) {
-  const parts = { ...bar(labels), ...stage(labels), ...conversation(labels), settings: settingsView(labels) };
+  const parts = { ...bar(labels), ...stage(labels), ...conversation(labels), ...keypadView(labels), settings: settingsView(labels) };
   const stageBox = h(
     "section", { class: "stage", part: "stage" },
     h("div", { class: "orb" }, parts.canvas),
@@ -29,7 +30,7 @@ export function buildView(labels) {
     parts.notice, parts.dock, parts.choices,
   );
   const body = h("div", { class: "body" }, stageBox, parts.conversation);
-  const root = h("div", { class: "root", part: "root" }, parts.bar, body, parts.settings.dialog, parts.audio);
+  const root = h("div", { class: "root", part: "root" }, parts.bar, body, parts.settings.dialog, parts.keypad, parts.audio);
   return { ...parts, root };
 }
 
@@ -62,9 +63,10 @@ function stage(labels) {
   off.classList.add("when-muted");
   mute.prepend(off);
   const hold = button(labels, "mic", "hold", { class: "hold", "aria-pressed": "false", hidden: true });
+  const dial = button(labels, "keypad", "keypad", { class: "round", hidden: true }, { hidden: true });
   const typing = button(labels, "keyboard", "typeInstead", { class: "link" });
   const dock = labels.bind(
-    h("div", { class: "dock", role: "group" }, mute, hold, talk, typing), "controls", "aria-label",
+    h("div", { class: "dock", role: "group" }, mute, hold, talk, dial, typing), "controls", "aria-label",
   );
   const language = h("select", { id: "pick-language" });
   const voice = h("select", { id: "pick-voice" });
@@ -75,7 +77,7 @@ function stage(labels) {
   const choices = h("div", { class: "choices" }, languagePill, voicePill);
   const audio = h("audio", { autoplay: true, playsinline: true });
   return {
-    canvas, title, status, announce, reason, notice, talk, mute, hold, typing, dock, language, voice, languagePill, voicePill,
+    canvas, title, status, announce, reason, notice, talk, mute, hold, dial, typing, dock, language, voice, languagePill, voicePill,
     choices, audio,
   };
 }
