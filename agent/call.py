@@ -264,7 +264,7 @@ class Call:
         reply = self.replies.new(TurnMarks(), kind)
         if then is not None:
             reply.outcome = then
-        self.replies.run(self._finished(reply, reply.say(text)))
+        self.replies.run(self._finished(reply, lambda: reply.say(text)))
         return True
 
     def _phrase(self, name: str) -> str:
@@ -283,11 +283,11 @@ class Call:
         self.record.counters.turns += 1
         self._patience.answered()
         reply = self.replies.to(turn, text)
-        await self._finished(reply, reply.answer())
+        await self._finished(reply, reply.answer)
 
-    async def _finished(self, reply: Reply, work: Coroutine[Any, Any, None]) -> None:
+    async def _finished(self, reply: Reply, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a reply; when it made no sound and has none to make, nothing else tells that it is over."""
-        await work
+        await work()
         if reply is self.replies.current and not reply.record.answered and not self._mouth.waiting:
             self.heard_out(reply.generation)
 

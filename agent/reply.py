@@ -7,7 +7,7 @@ the call gave it.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,7 +106,7 @@ class Reply:
 
     async def say(self, text: str) -> None:
         """Say a fixed text: greeting, reprompt, goodbye."""
-        await self._spoken(self._write_all(text))
+        await self._spoken(lambda: self._write_all(text))
 
     async def answer(self) -> None:
         """Answer the caller's last turn with the model."""
@@ -114,25 +114,25 @@ class Reply:
         since_ms = marks.last_voiced_ms if marks.last_voiced_ms is not None else marks.transcript_ms
         if since_ms is not None:
             self._parts.deadlines.begin(Stage.RESPONSE, since_ms, self.record.blown, lambda _: self._fill())
-        await self._spoken(self._generate())
+        await self._spoken(self._generate)
 
-    async def _spoken(self, text_source: Coroutine[None, None, None]) -> None:
-        """Run the source of the text and the mouth side by side; speech failures end both."""
+    async def _spoken(self, write: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Write the text and speak it side by side; speech failures end both."""
         parts = self._parts
         parts.mouth.begin(self.generation, self._call.language, self.marks, self.record)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(parts.mouth.speak())
-                group.create_task(self._ended_by(text_source))
+                group.create_task(self._ended_by(write))
         except* ProviderError as errors:
             # Nothing more can be said: what there is is heard out, and the idle timer will try again.
             parts.counters.provider_failures += len(errors.exceptions)
             logger.warning("no speech: %s", errors.exceptions[0])
             parts.audience.tell(Problem("speech synthesis failed"))
 
-    async def _ended_by(self, text_source: Coroutine[None, None, None]) -> None:
+    async def _ended_by(self, write: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            await text_source
+            await write()
         finally:
             # Cancelled, this comes late: the mouth may be at the next reply already.
             if self._parts.mouth.generation == self.generation:
