@@ -78,6 +78,8 @@ class Admission:
     def __init__(self, max_calls: int, max_lag_ms: float, lag: LoopLag) -> None:
         self.max_calls = max_calls
         self.taken = 0
+        self.released = 0
+        """Slots given back since the start."""
         self.draining = False
         self.refused: Counter[str] = Counter()
         """By reason."""
@@ -111,6 +113,7 @@ class Admission:
 
     def _freed(self) -> None:
         self.taken -= 1
+        self.released += 1
 
 
 @dataclass(slots=True)

@@ -1,7 +1,6 @@
 """The process: puts the parts together, listens, drains, stops."""
 
 import asyncio
-import gc
 import itertools
 import logging
 import signal
@@ -18,6 +17,7 @@ from agent.agentfile.schema import AgentFile, ProviderChoice
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.errors import ConfigError
+from agent.garbage import FullCollections
 from agent.instruments import Instruments
 from agent.invariants import Invariants
 from agent.metrics import LatencyBook, Metrics
@@ -61,6 +61,7 @@ class Server:
         self._services = self._make_services(self._instruments.observer)
         self.calls = self._instruments.registry(self._services, admission, self._tickets)
         self._invariants = Invariants(self.clock, lambda: self.calls.media)
+        self._garbage = FullCollections(self.clock, lambda: admission.taken, lambda: admission.released)
         self._stalls = StallWatch(self.clock, lambda: self._invariants.violations)
         metrics = Metrics(
             book, self.calls, self.lag, self.ticker, watch=self._stalls, failures=self._failures(),
@@ -140,6 +141,7 @@ class Server:
         self.ticker.close()
         self.lag.stop()
         self._stalls.stop()
+        self._garbage.stop()
         self._invariants.stop()
         await self._instruments.close()
 
@@ -206,9 +208,8 @@ class Server:
             self._not_warm = f"warm-up failed: {type(error).__name__}; see the log"
             logger.exception("warm-up failed")
             return
-        # What is loaded now stays: a full collection would look through all of it (11 ms) while calls wait.
-        gc.collect()
-        gc.freeze()
+        # What is loaded now stays: looking through all of it takes 11 ms, for which calls would wait.
+        self._garbage.start()
         self._not_warm = None
         logger.info("ready")
 
