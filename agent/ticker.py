@@ -14,8 +14,10 @@ logger = logging.getLogger(__name__)
 
 PERIOD_MS = 20.0
 """Each member is called once per period: one frame."""
-PHASES = 4
-"""5 ms between phases: finer than the pacing error that a caller could hear, coarse enough to be cheap."""
+PHASES = 10
+"""2 ms between phases. A reply's first frame goes out when it is there, and its second with the next phase:
+with 5 ms between them that came up to 2.5 ms early or late, most of what a browser saw of uneven pacing.
+Phases without members cost nothing."""
 
 Tick = Callable[[float], None]
 """Called with the time in ms. Must not block and must not raise."""
@@ -45,10 +47,11 @@ class Ticker:
         now_ms = self._clock.now_ms()
         if self._timer is None:
             self._origin_ms = now_ms
-            self._beat = 0
-            self._schedule(now_ms)
+            self._beat = 1
         beat_ms = PERIOD_MS / PHASES
         self._phases[round((now_ms - self._origin_ms) / beat_ms) % PHASES][tick] = None
+        if self._timer is None:
+            self._schedule(now_ms)
 
     def remove(self, tick: Tick) -> None:
         """Stop calling `tick`. Unknown members are ignored."""
@@ -64,6 +67,9 @@ class Ticker:
             self._timer = None
 
     def _schedule(self, now_ms: float) -> None:
+        # Whoever adds itself meanwhile is due a period from then: never before the phase found here.
+        while not self._phases[self._beat % PHASES]:
+            self._beat += 1
         deadline_ms = self._origin_ms + self._beat * (PERIOD_MS / PHASES)
         self._timer = self._clock.call_later(deadline_ms - now_ms, self._fire)
 

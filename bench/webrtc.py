@@ -6,7 +6,9 @@ Both servers do the same work per peer: Opus in, decoded to 16 kHz, voice activi
 40 % of the time, never the same samples twice. "cached" is ours with the same replies again and again. Each
 server is a fresh process pinned to core 0. The peers are light (they send stored packets, decode nothing) and
 run here, pinned to core 1. CPU is the server's own, per peer and second. Pacing is the deviation of the
-interval between two packets of a talk spurt from 20 ms, as it arrives at the peers: with their own lateness.
+interval between two packets of a talk spurt from their interval in RTP time: as sent, by the server's clock,
+and as it arrives at the peers, with their own lateness. Begin the command with `chrt -f 20` (as root) to keep
+the machine's other work out.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from agent.clock import LoopClock
+from agent.garbage import FullCollections
 from agent.latency import CallCounters
 from agent.playout import Playout
 from agent.plugins import TransportContext
@@ -217,11 +220,18 @@ def stock_routes() -> list[web.RouteDef]:
 
 
 class WatchedSender(Sender):
-    """Notes by how much each frame of a spurt was sent too early or too late."""
+    """Notes by how much each frame of a spurt was sent too early or too late.
+
+    Frames that DTX leaves out are no deviation: what counts is the step in RTP time since the last one sent.
+    """
+
+    _sent_timestamp = 0
 
     def _send(self, payload: bytes, now_ms: float, *, marker: bool) -> None:
+        step_ms = (self._timestamp - self._sent_timestamp) / 48
         if not marker and payload != SILENCE and self._octets:
-            DEVIATIONS_MS.append(abs(now_ms - self._sent_ms - 20))
+            DEVIATIONS_MS.append(abs(now_ms - self._sent_ms - step_ms))
+        self._sent_timestamp = self._timestamp
         super()._send(payload, now_ms, marker=marker)
 
 
@@ -239,6 +249,9 @@ async def serve(kind: str) -> None:
 
     app = web.Application()
     app.add_routes(stock_routes() if kind == "stock" else our_routes(cached=kind == "cached"))
+    if kind != "stock":
+        # As `agent.server` has it: otherwise a full collection stops all peers for some 10 ms.
+        FullCollections(LoopClock(), lambda: 1, lambda: 0).start()
     app.router.add_get("/cpu", cpu)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
