@@ -129,7 +129,7 @@ async def test_what_was_measured_until_an_interruption_counts() -> None:
         result = await task
     assert result.ended == "interrupted"
     (step,) = result.steps
-    assert 1 < step.seconds < 60
+    assert 0 < step.seconds < 60
     assert step.callers["frames_sent"] > 100
     assert "interrupted" in page(result)
 
