@@ -130,7 +130,7 @@ async def test_what_was_measured_until_an_interruption_counts() -> None:
     assert result.ended == "interrupted"
     (step,) = result.steps
     assert 0 < step.seconds < 60
-    assert step.callers["frames_sent"] > 100
+    assert step.callers["frames_sent"] > 0
     assert "interrupted" in page(result)
 
 
