@@ -7,7 +7,9 @@ Both servers do the same work per peer: Opus in, decoded to 16 kHz, voice activi
 server is a fresh process pinned to core 0. The peers are light (they send stored packets, decode nothing) and
 run here, pinned to core 1. CPU is the server's own, per peer and second. Pacing is the deviation of the
 interval between two packets of a talk spurt from their interval in RTP time: as sent, by the server's clock,
-and as it arrives at the peers, with their own lateness. Begin the command with `chrt -f 20` (as root) to keep
+and as it arrives at the peers, with their own lateness. Added latency is from the moment when a peer's frame
+was due to be sent until its voice activity is known, and from a reply's audio handed over to its first packet
+on the socket. Begin the command with `chrt -f 20` (as root) to keep
 the machine's other work out.
 """
 
@@ -105,6 +107,7 @@ class OurCall:
     def hear(self, payload: bytes, timestamp_ms: float) -> None:
         if len(payload) == 640:
             self._vad.is_speech(payload, 16_000)
+            HEARD_MS.append(self._clock.now_ms() - timestamp_ms)
 
     def marked(self, name: str) -> None:
         self._playout.ledger.mark_returned(name, self._clock.now_ms())
@@ -122,7 +125,10 @@ class OurCall:
         self._generation += 1
         now_ms = self._clock.now_ms()
         self._playout.begin(self._generation)
-        self._playout.write(self._generation, self._replies.next().tobytes(), now_ms)
+        reply = self._replies.next().tobytes()
+        written_ms = self._clock.now_ms()
+        self._playout.write(self._generation, reply, now_ms)
+        SPOKEN_MS.append(self._clock.now_ms() - written_ms)
         self._playout.finish(self._generation, now_ms)
         self._clock.call_later(CYCLE_S * 1000, self._speak)
 
@@ -236,6 +242,16 @@ class WatchedSender(Sender):
 
 
 DEVIATIONS_MS: list[float] = []
+HEARD_MS: list[float] = []
+"""When each frame of callers' audio had been through voice activity, less its place in the stream."""
+SPOKEN_MS: list[float] = []
+"""From the reply's audio handed to the playout, to its first packet on the socket."""
+
+
+def taken(values: list[float], percent: float) -> float:
+    """A percentile of what has been noted since the last time asked."""
+    noted, values[:] = list(values) or [0.0], []
+    return float(np.percentile(noted, percent))
 
 
 async def serve(kind: str) -> None:
@@ -243,9 +259,14 @@ async def serve(kind: str) -> None:
     session.Sender = WatchedSender  # type: ignore[misc]
 
     async def cpu(request: web.Request) -> web.Response:
-        deviations, DEVIATIONS_MS[:] = list(DEVIATIONS_MS) or [0.0], []
-        p99 = float(np.percentile(deviations, 99))
-        return web.json_response({"cpu_s": time.process_time(), "sent_p99_ms": p99})
+        return web.json_response(
+            {
+                "cpu_s": time.process_time(),
+                "sent_p99_ms": taken(DEVIATIONS_MS, 99),
+                "heard_p95_ms": taken(HEARD_MS, 95),
+                "spoken_p95_ms": taken(SPOKEN_MS, 95),
+            }
+        )
 
     app = web.Application()
     app.add_routes(stock_routes() if kind == "stock" else our_routes(cached=kind == "cached"))
@@ -306,22 +327,22 @@ async def measure(kind: str, count: int, seconds: float) -> dict[str, float]:
 async def _load(
     client: aiohttp.ClientSession, url: str, peers: list[LightPeer], seconds: float
 ) -> dict[str, float]:
-    loop = asyncio.get_running_loop()
-    began_s, number, cpu_s, measured_s, worst_s = loop.time(), 0, 0.0, 0.0, 0.0
+    # The same clock as the servers': what they heard when is compared with when it was due here.
+    began_s, number, cpu_s, measured_s, worst_s = time.monotonic(), 0, 0.0, 0.0, 0.0
     stop = int((SETTLE_S + seconds) * 50)
     while number < stop:
         for one in peers:
             one.send(number)
         number += 1
         if number == int(SETTLE_S * 50):
-            cpu_s, measured_s = (await _figures(client, url))["cpu_s"], loop.time()
+            cpu_s, measured_s = (await _figures(client, url))["cpu_s"], time.monotonic()
             for one in peers:
                 one.received = 0
                 one.arrivals.clear()
         due_s = began_s + number * 0.02
-        worst_s = max(worst_s, loop.time() - due_s)
-        await asyncio.sleep(due_s - loop.time())
-    took_s = loop.time() - measured_s
+        worst_s = max(worst_s, time.monotonic() - due_s)
+        await asyncio.sleep(due_s - time.monotonic())
+    took_s = time.monotonic() - measured_s
     figures = await _figures(client, url)
     pacing = np.concatenate([one.pacing_ms() for one in peers])
     return {
@@ -330,6 +351,8 @@ async def _load(
         "pacing_p50_ms": float(np.percentile(pacing, 50)),
         "pacing_p99_ms": float(np.percentile(pacing, 99)),
         "sent_p99_ms": figures["sent_p99_ms"],
+        "to_vad_p95_ms": figures["heard_p95_ms"] - began_s * 1000,
+        "to_socket_p95_ms": figures["spoken_p95_ms"],
         "peers_late_ms": worst_s * 1000,
     }
 
@@ -352,6 +375,11 @@ async def compare(count: int, seconds: float) -> dict[str, dict[str, float]]:
             f" pacing p99 {row['sent_p99_ms']:.2f} ms as sent, {row['pacing_p99_ms']:.2f} ms as received,"
             f" {row['packets_per_s_per_peer']:.1f} packets/s out, peers late {row['peers_late_ms']:.0f} ms"
         )
+        if kind != "stock":
+            print(
+                f"        added p95: {row['to_vad_p95_ms']:.2f} ms from a frame due at the peer to voice activity,"
+                f" {row['to_socket_p95_ms']:.2f} ms from a reply's audio to its first packet"
+            )
     ratio = rows["stock"]["cpu_percent_per_peer"] / rows["ours"]["cpu_percent_per_peer"]
     print(f"{ratio:.1f} times as many peers per core as stock aiortc")
     return rows
