@@ -377,8 +377,8 @@ async def compare(count: int, seconds: float) -> dict[str, dict[str, float]]:
         )
         if kind != "stock":
             print(
-                f"        added p95: {row['to_vad_p95_ms']:.2f} ms from a frame due at the peer to voice activity,"
-                f" {row['to_socket_p95_ms']:.2f} ms from a reply's audio to its first packet"
+                f"        added p95: {row['to_vad_p95_ms']:.2f} ms from a frame due at the peer to its voice"
+                f" activity, {row['to_socket_p95_ms']:.2f} ms from a reply's audio to its first packet"
             )
     ratio = rows["stock"]["cpu_percent_per_peer"] / rows["ours"]["cpu_percent_per_peer"]
     print(f"{ratio:.1f} times as many peers per core as stock aiortc")
