@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.audio.codec import make_decoder, make_encoder
+from agent.audio.codec import make_decoder
 from agent.audio.formats import FRAME_MS, PCMA_8K, PCMU_8K, AudioFormat, Encoding, linear
+from loadtest.callers.codec import codec_for
 
 RATE_HZ = 8_000
 """Of the known sentences: telephone audio."""
@@ -77,6 +78,11 @@ class Fingerprints:
     def __init__(self, sentences: Mapping[str, bytes]) -> None:
         self.sentences = tuple(_sentence(text, pcm) for text, pcm in sentences.items())
         self._pcm = tuple(sentences.values())
+        self._lengths = np.array([each.spectrum.shape[1] for each in self.sentences], np.int64)
+        self._spectra = np.zeros((len(self.sentences), len(_BANDS_HZ) - 1, max(self._lengths, default=0)))
+        """Sentences by bands by frames, zeros behind their ends: all are compared at once."""
+        for number, each in enumerate(self.sentences):
+            self._spectra[number, :, : each.spectrum.shape[1]] = each.spectrum
         self._frames: dict[AudioFormat, Mapping[bytes, tuple[int, int]]] = {}
 
     def stream(self, audio: AudioFormat) -> "Hearing":
@@ -94,22 +100,44 @@ class Fingerprints:
 
     def alike(self, spectrum: NDArray[np.float32]) -> int | None:
         """The sentence that begins like this; None if none does, or the spectrum is too short to tell."""
-        if spectrum.shape[1] < _MIN_FRAMES:
+        if spectrum.shape[1] < _MIN_FRAMES or not self.sentences:
             return None
-        scores = [_likeness(sentence.spectrum, spectrum) for sentence in self.sentences]
-        best = int(np.argmax(scores)) if scores else 0
-        return best if scores and scores[best] >= _ALIKE else None
+        heard = spectrum.astype(np.float64)
+        lags = range(-_MAX_LAG, _MAX_LAG + 1)
+        scores = np.max([self._likeness(heard[:, max(-lag, 0) :], max(lag, 0)) for lag in lags], axis=0)
+        best = int(np.argmax(scores))
+        return best if scores[best] >= _ALIKE else None
+
+    def _likeness(self, heard: NDArray[np.float64], start: int) -> NDArray[np.float64]:
+        """Cosine to each sentence from its frame `start` on, band by band about the mean; -1 where the sound
+        is too long or too short for it. The shorter one decides how much is compared."""
+        left = self._lengths - start
+        known = self._spectra[:, :, start : start + heard.shape[1]]
+        sound = heard[:, : known.shape[2]]
+        size = np.minimum(left, heard.shape[1])
+        # A sentence that is over long before the sound is another one.
+        fits = (size >= _MIN_FRAMES) & (heard.shape[1] <= left + FORGET_MS / FRAME_MS)
+        counts = np.maximum(size, 1)
+        # 1 where both have sound. What is known is 0 elsewhere already.
+        both = (np.arange(known.shape[2]) < size[:, None]).astype(np.float64)
+        known_sums, sound_sums = known.sum(axis=2), both @ sound.T
+        across = np.einsum("sbt,bt->s", known, sound) - (known_sums * sound_sums).sum(axis=1) / counts
+        own = np.einsum("sbt,sbt->s", known, known) - np.square(known_sums).sum(axis=1) / counts
+        others = both @ np.square(sound).sum(axis=0) - np.square(sound_sums).sum(axis=1) / counts
+        scale = np.sqrt(np.maximum(own, 0.0) * np.maximum(others, 0.0))
+        return np.where(fits & (scale > 0), across / np.where(scale > 0, scale, 1.0), -1.0)
 
     def _index(self, audio: AudioFormat) -> Mapping[bytes, tuple[int, int]]:
         found: dict[bytes, tuple[int, int]] = {}
         ambiguous: set[bytes] = set()
+        # The callers' own encoder: another one rounds some samples of each frame to the next code.
+        encode = bytes if audio.is_linear else codec_for(audio).encode
         for number, pcm in enumerate(self._pcm):
-            encoder = make_encoder(audio)
             for at, start in enumerate(range(0, len(pcm), 2 * _HOP)):
                 frame = pcm[start : start + 2 * _HOP]
                 if not _is_voiced(np.frombuffer(frame, "<i2")):
                     continue
-                key = encoder.encode(frame)
+                key = encode(frame)
                 if key in found:
                     ambiguous.add(key)
                 found[key] = (number, at)
@@ -279,23 +307,3 @@ def _spectrum(samples: NDArray[np.int16]) -> NDArray[np.float32]:
     hz = np.fft.rfftfreq(_WINDOW, 1 / RATE_HZ)
     rows = [power[:, (hz >= low) & (hz < high)].sum(axis=1) for low, high in bands]
     return np.asarray(np.log(np.stack(rows) + _FLOOR), np.float32)
-
-
-def _likeness(known: NDArray[np.float32], heard: NDArray[np.float32]) -> float:
-    """Best cosine over small shifts of the beginning; the shorter one decides how much is compared."""
-    best = -1.0
-    for lag in range(-_MAX_LAG, _MAX_LAG + 1):
-        one, other = known[:, max(lag, 0) :], heard[:, max(-lag, 0) :]
-        size = min(one.shape[1], other.shape[1])
-        # A sentence that is over long before the sound is another one.
-        if size < _MIN_FRAMES or other.shape[1] > one.shape[1] + FORGET_MS / FRAME_MS:
-            continue
-        best = max(best, _cosine(one[:, :size], other[:, :size]))
-    return best
-
-
-def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    one = one - one.mean(axis=1, keepdims=True)
-    other = other - other.mean(axis=1, keepdims=True)
-    scale = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float((one * other).sum()) / scale if scale else 0.0

@@ -6,10 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from agent.audio.codec import make_encoder
 from agent.audio.convert import make_converter
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.clock import LoopClock
+from loadtest.bulk.payload import payload_for
+from loadtest.callers.codec import codec_for
 from loadtest.callers.utterance import utterance
 from loadtest.simulators.audio_fingerprint import FORGET_MS, Fingerprints, HeardWord, Hearing
 from loadtest.speech import embedded_voice
@@ -46,7 +47,7 @@ def known(sounds: dict[str, bytes]) -> Fingerprints:
 @cache
 def quiet(audio: AudioFormat, duration_ms: int) -> bytes:
     noise = np.random.default_rng(1).choice((-8, 0, 0, 8), duration_ms * audio.rate_hz // 1000)
-    return make_encoder(audio).encode(noise.astype("<i2").tobytes())
+    return codec_for(audio).encode(noise.astype("<i2").tobytes())
 
 
 def said(words: list[HeardWord]) -> str:
@@ -64,12 +65,23 @@ def test_a_sentence_that_passed_straight_through_is_recognised(
     known: Fingerprints, sounds: dict[str, bytes], text: str, audio: AudioFormat
 ) -> None:
     hearing = known.stream(audio)
-    hear(hearing, quiet(audio, 300) + make_encoder(audio).encode(sounds[text]) + quiet(audio, 300))
+    hear(hearing, quiet(audio, 300) + codec_for(audio).encode(sounds[text]) + quiet(audio, 300))
     words = hearing.take()
     assert said(words) == text
     assert words[0].start_ms == 300
     assert words[-1].end_ms == pytest.approx(300 + len(sounds[text]) / 16)
     assert hearing.take() == []
+
+
+@pytest.mark.parametrize("audio", [PCMU_8K, PCMA_8K, linear(8000)])
+def test_frames_as_callers_encode_them_are_looked_up_whole(
+    known: Fingerprints, sounds: dict[str, bytes], audio: AudioFormat
+) -> None:
+    frames = known.frames(audio)
+    sent = payload_for(audio).encode(sounds[SENTENCES[0]][at : at + 320] for at in range(0, 15_000, 320))
+    found = [frames[frame] for frame in sent if frame in frames]
+    assert len(found) >= len(sent) * 0.9
+    assert {number for number, _ in found} == {0}
 
 
 @pytest.mark.parametrize("text", SENTENCES)
@@ -101,7 +113,7 @@ def test_a_sentence_at_half_the_volume_and_another_rate_is_recognised(
 
 def test_words_come_as_they_are_spoken(known: Fingerprints, sounds: dict[str, bytes]) -> None:
     text = SENTENCES[2]
-    audio = make_encoder(PCMU_8K).encode(sounds[text])
+    audio = codec_for(PCMU_8K).encode(sounds[text])
     hearing = known.stream(PCMU_8K)
     growing = []
     for start in range(0, len(audio), 800):
@@ -114,7 +126,7 @@ def test_words_come_as_they_are_spoken(known: Fingerprints, sounds: dict[str, by
 
 def test_taken_words_do_not_come_again(known: Fingerprints, sounds: dict[str, bytes]) -> None:
     text = SENTENCES[2]
-    audio = make_encoder(PCMU_8K).encode(sounds[text])
+    audio = codec_for(PCMU_8K).encode(sounds[text])
     hearing = known.stream(PCMU_8K)
     hear(hearing, audio[: len(audio) // 2])
     first = said(hearing.take())
@@ -123,7 +135,7 @@ def test_taken_words_do_not_come_again(known: Fingerprints, sounds: dict[str, by
 
 
 def test_sentences_that_follow_each_other_are_all_kept(known: Fingerprints, sounds: dict[str, bytes]) -> None:
-    encode = make_encoder(PCMU_8K).encode
+    encode = codec_for(PCMU_8K).encode
     hearing = known.stream(PCMU_8K)
     for text in (SENTENCES[0], SENTENCES[0], SENTENCES[3]):
         hear(hearing, encode(sounds[text]) + quiet(PCMU_8K, 600))
@@ -133,7 +145,7 @@ def test_sentences_that_follow_each_other_are_all_kept(known: Fingerprints, soun
 def test_an_unknown_sentence_gives_no_words_and_is_counted(
     known: Fingerprints, sounds: dict[str, bytes]
 ) -> None:
-    encode = make_encoder(PCMU_8K).encode
+    encode = codec_for(PCMU_8K).encode
     hearing = known.stream(PCMU_8K)
     hear(hearing, encode(sounds[UNKNOWN]) + quiet(PCMU_8K, int(FORGET_MS) + 100))
     assert hearing.take() == []
@@ -154,7 +166,7 @@ def test_silence_is_nothing(known: Fingerprints) -> None:
 
 def test_pieces_of_any_length_are_put_together(known: Fingerprints, sounds: dict[str, bytes]) -> None:
     hearing = known.stream(PCMU_8K)
-    hear(hearing, make_encoder(PCMU_8K).encode(sounds[SENTENCES[0]]) + quiet(PCMU_8K, 300), piece=37)
+    hear(hearing, codec_for(PCMU_8K).encode(sounds[SENTENCES[0]]) + quiet(PCMU_8K, 300), piece=37)
     assert said(hearing.take()) == SENTENCES[0]
 
 

@@ -57,7 +57,7 @@ async def say(socket: ClientWebSocketResponse, audio: bytes) -> None:
 async def heard(socket: ClientWebSocketResponse, last: str) -> list[dict[str, Any]]:
     """Messages up to one that has `last` in it."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         while True:
             message = await socket.receive()
             assert message.type is WSMsgType.TEXT, message

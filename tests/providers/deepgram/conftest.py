@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from agent.agentfile.load import load_agent
-from agent.audio.codec import make_encoder
 from agent.audio.formats import PCMU_8K
 from agent.clock import LoopClock
 from agent.providers import ProviderContext, STTStream, Transcript
+from loadtest.callers.codec import codec_for
 from loadtest.callers.utterance import utterance
 from loadtest.simulators.audio_fingerprint import Fingerprints
 from loadtest.simulators.deepgram_live import TIMINGS, DeepgramLiveSimulator
@@ -79,7 +79,7 @@ class Listener:
 
 def mu_law(pcm: bytes) -> bytes:
     """With 400 ms of silence behind it, as an endpoint has heard them."""
-    return make_encoder(PCMU_8K).encode(pcm) + PCMU_8K.silence(3200)
+    return codec_for(PCMU_8K).encode(pcm) + PCMU_8K.silence(3200)
 
 
 def feed(stream: STTStream, audio: bytes) -> None:
