@@ -13,6 +13,7 @@ from agent.scope import CallBeat
 from agent.services import CallServices
 from agent.turns.expectation import Expectation
 from agent.turns.machine import State
+from agent.voices import voices_of
 
 
 class MediaConversation:
@@ -30,7 +31,7 @@ class MediaConversation:
         counters = self.call.record.counters
         beat = CallBeat(services.ticker, self.call.scope)
         self.mouth = MediaMouth(
-            line, services.tts, agent.voices, beat, services.clock, counters, self.call,
+            line, services.tts, voices_of(agent, line.info), beat, services.clock, counters, self.call,
             self.call.deadlines,
         )  # fmt: skip
         self.ears = Ears(

@@ -101,13 +101,16 @@ class Guard:
 
     def own_page(self, request: web.Request) -> SessionTokens:
         """The minter, for a request of our own page. Raises 403, or 404 where no token is needed."""
-        own = request.headers.get("Origin", "").lower() == self._own_origin(request)
-        if not own and request.headers.get("Sec-Fetch-Site") != "same-origin":
+        if not self._own(request):
             detail = "tokens are minted for this server's own page; other sites' backends sign their own"
             raise RequestRefused(HTTPStatus.FORBIDDEN, "origin", detail)
         if self.tokens is None:
             raise RequestRefused(HTTPStatus.NOT_FOUND, "no_tokens", "no token is needed on this machine")
         return self.tokens
+
+    def from_page(self, request: web.Request) -> bool:
+        """Whether a page asks that may call: our own, or one of the allow-list's origins. Raises 403."""
+        return self._own(request) or self.origin(request) is not None
 
     def cross_origin(self, request: web.Request) -> dict[str, str]:
         """CORS headers of an answer: none for origins that may not read it."""
@@ -136,7 +139,11 @@ class Guard:
     async def body(self, request: web.Request, content_type: str) -> bytes:
         """The body of a request. Raises 415, 413, 408."""
         if request.content_type != content_type:
-            raise RequestRefused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", f"send {content_type}")
+            # RFC 5789, 2.2; Accept-Post is its like for POST (W3C LDP, 7.1).
+            accepts = {f"Accept-{request.method.title()}": content_type}
+            raise RequestRefused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "content_type", f"send {content_type}", accepts
+            )
         if (request.content_length or 0) > MAX_SDP_BYTES:
             raise _too_long()
         try:
@@ -150,6 +157,11 @@ class Guard:
         except TimeoutError:
             raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "slow_body", "the body did not come") from None
         return bytes(body)
+
+    def _own(self, request: web.Request) -> bool:
+        # Browsers send no Origin with a GET to the same origin.
+        own = request.headers.get("Origin", "").lower() == self._own_origin(request)
+        return own or request.headers.get("Sec-Fetch-Site") == "same-origin"
 
     def _own_origin(self, request: web.Request) -> str:
         url = urlsplit(public_url(request, self._settings, ""))

@@ -16,13 +16,14 @@
 | `PARLEY_WEBRTC_TURN_TTL_S` | ... and hold this long | 3600 |
 | `PARLEY_WEBRTC_TURN_USER`, `PARLEY_WEBRTC_TURN_PASSWORD` | fixed TURN credentials instead | none |
 | `PARLEY_WEBRTC_CODECS` | some of `opus,PCMU,PCMA`, best first | all |
+| `PARLEY_WEBRTC_VOICES` | further voices to choose from: `en-GB=amy,brian;es-ES=ines` | none |
 | `PARLEY_WEBRTC_BITRATE` | Opus, bit/s, 8000 to 128000 | 32000 |
 | `PARLEY_WEBRTC_COMPLEXITY` | Opus encoder, 0 to 10 | 5 |
 """
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -57,6 +58,8 @@ class WebRtcOptions:
     ice: IceOptions = field(default_factory=IceOptions)
     servers: IceServers = field(default_factory=IceServers)
     codecs: tuple[CodecName, ...] = tuple(CodecName)
+    voices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By language: what the page offers besides the agent file's own. The speech provider's names."""
     bitrate: int = 32_000
     complexity: int = 5
 
@@ -85,6 +88,7 @@ class WebRtcOptions:
                 password=values.read("TURN_PASSWORD", str),
             ),
             codecs=values.read("CODECS", _codecs) or tuple(CodecName),
+            voices=values.read("VOICES", _voices) or {},
             bitrate=values.read("BITRATE", _number(8_000, 128_000)) or 32_000,
             complexity=_given(values.read("COMPLEXITY", _number(0, 10)), 5),
         )
@@ -155,6 +159,16 @@ def _ice_urls(text: str) -> tuple[str, ...]:
         if not _STUN_TURN_URI.fullmatch(url):
             raise ValueError(f"{url!r} is not stun:host[:port] or turn[s]:host[:port][?transport=…]")
     return urls
+
+
+def _voices(text: str) -> dict[str, tuple[str, ...]]:
+    voices = {}
+    for part in text.split(";"):
+        language, _, names = part.partition("=")
+        voices[language.strip()] = _list(names)
+        if not language.strip() or not _list(names):
+            raise ValueError(f"{part!r} is not language=voice,voice")
+    return voices
 
 
 def _codecs(text: str) -> tuple[CodecName, ...]:

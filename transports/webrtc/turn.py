@@ -28,6 +28,10 @@ class IceServers:
         """TURN can be used."""
         return bool(self.secret or (self.user and self.password))
 
+    def without_relays(self) -> "IceServers":
+        """Only those that need no credentials."""
+        return IceServers(tuple(url for url in self.urls if not url.startswith("turn")))
+
     def for_browser(self, name: str, unix_s: float) -> list[dict[str, Any]]:
         """As `RTCPeerConnection` takes them. `name` tells callers apart in the TURN server's log."""
         servers: list[dict[str, Any]] = []

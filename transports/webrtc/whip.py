@@ -15,6 +15,7 @@ from agent.origin import client_address
 from agent.plugins import TransportContext
 from agent.problems import problem
 from agent.settings import Settings
+from agent.voices import CHOSEN_VOICE
 from transports.webrtc.fragment import read_fragment
 from transports.webrtc.frames import FrameStore
 from transports.webrtc.guard import Guard, RequestRefused
@@ -24,9 +25,12 @@ from transports.webrtc.sdp import OfferError, read_offer
 from transports.webrtc.secure import Certificate
 from transports.webrtc.session import Session, SessionParts
 from transports.webrtc.tokens import TOKEN_S, Grant
+from transports.webrtc.turn import IceServers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+CALL_ID_HEADER = "Parley-Call-Id"
+"""Of an answer: the call's id at `/calls/{id}`. No secret, and of no use to the caller but for being told."""
 MAX_REMEMBERED = 1_000
 """Sessions whose call can be resumed; a call waits for its browser for some seconds only."""
 _BUSY_S = "5"
@@ -85,8 +89,8 @@ class Whip:
     async def _config(self, request: web.Request) -> web.Response:
         """What a page needs to know to offer a call."""
         self._guard.admit(request)
-        agent, options = self._parts.agent, self._parts.options
-        voices = {language: [voice.name] for language, voice in agent.voices.items() if voice.name}
+        agent = self._parts.agent
+        voices = {language: offered for language in agent.languages if (offered := self._voices(language))}
         body: dict[str, Any] = {
             "version": 1,
             "agent": {
@@ -95,7 +99,7 @@ class Whip:
                 "language": agent.language,
                 "voices": voices,
             },
-            "iceServers": options.servers.for_browser(TRANSPORT, self._parts.clock.unix_s()),
+            "iceServers": self._servers(request).for_browser(TRANSPORT, self._parts.clock.unix_s()),
             "token_required": self._guard.tokens is not None,
         }
         return web.json_response(body, headers={"Cache-Control": "no-store"})
@@ -116,9 +120,16 @@ class Whip:
         methods = "PATCH, DELETE, OPTIONS" if at_session else "GET, POST, OPTIONS"
         accepts = {"Accept-Patch": FRAGMENT} if at_session else {"Accept-Post": SDP}
         headers = CIMultiDict({**self._guard.preflight(request, methods), **accepts})
-        if not at_session:
-            self._add_links(headers)
+        if not at_session and "Access-Control-Request-Method" not in request.headers:
+            # Not for preflights, which browsers send before every call and read nothing of.
+            self._add_links(headers, self._servers(request))
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
+
+    def _servers(self, request: web.Request) -> IceServers:
+        """What may be told before a call. Credentials for TURN only to pages that may call: a relay costs."""
+        servers = self._parts.options.servers
+        open_to_all = self._guard.tokens is None
+        return servers if open_to_all or self._guard.from_page(request) else servers.without_relays()
 
     # --- the call ----------------------------------------------------------------------------------
 
@@ -157,8 +168,14 @@ class Whip:
             for other in self.sessions.values():
                 other.moving |= other is not session and other.info.platform_call_id == resumed
         session.start(self._over)
-        headers = CIMultiDict({"Location": f"{request.path}/{session.id}", "ETag": session.etag})
-        self._add_links(headers)
+        headers = CIMultiDict(
+            {
+                "Location": f"{request.path}/{session.id}",
+                "ETag": session.etag,
+                CALL_ID_HEADER: info.platform_call_id,
+            }
+        )
+        self._add_links(headers, self._parts.options.servers)
         return web.Response(
             status=HTTPStatus.CREATED, text=answer, content_type=SDP, charset=None, headers=headers
         )
@@ -221,17 +238,27 @@ class Whip:
     def _info(self, request: web.Request, grant: Grant, call_id: str) -> CallInfo:
         agent = self._parts.agent
         language = request.query.get("language")
-        voice = request.query.get("voice", "")[:80]
+        language = language if language in agent.languages else None
+        voice = request.query.get("voice", "")
+        if voice not in self._voices(language or agent.language):
+            voice = ""
         return CallInfo(
             transport=TRANSPORT,
             platform_call_id=call_id,
             caller=grant.caller or str(client_address(request, self._settings) or ""),
-            language=language if language in agent.languages else None,
-            parameters={"voice": voice} if voice else {},
+            language=language,
+            parameters={CHOSEN_VOICE: voice} if voice else {},
         )
 
-    def _add_links(self, headers: CIMultiDict[str]) -> None:
-        for link in self._parts.options.servers.link_headers(TRANSPORT, self._parts.clock.unix_s()):
+    def _voices(self, language: str) -> list[str]:
+        """What a caller can choose from: none where there is only one."""
+        further = self._parts.options.voices.get(language, ())
+        own = self._parts.agent.voices.get(language)
+        first = (own.name,) if own is not None and own.name and further else ()
+        return list(dict.fromkeys((*first, *further)))
+
+    def _add_links(self, headers: CIMultiDict[str], servers: IceServers) -> None:
+        for link in servers.link_headers(TRANSPORT, self._parts.clock.unix_s()):
             headers.add("Link", link)
 
     def _over(self, session: Session) -> None:

@@ -41,7 +41,10 @@ async def test_the_agent_is_heard() -> None:
 
 
 async def test_events_and_hello_reach_the_page_in_order() -> None:
-    async with serving() as served, browser(served, query="?language=es-ES&voice=amy") as page:
+    async with (
+        serving(VOICES="es-ES=amy") as served,
+        browser(served, query="?language=es-ES&voice=amy") as page,
+    ):
         call = await served.call()
         listener = served.host.listeners[0]
         assert listener is not None

@@ -86,7 +86,7 @@ async def test_a_browser_of_unknown_address_is_found_by_its_own_checks() -> None
     await browser.add_remote_candidate(None)
     # The browser's own candidates stay unknown here, as names under .local do: it is found by its checks.
     remote = IceParameters(browser.local_username, browser.local_password)
-    await asyncio.wait_for(asyncio.gather(link.connect(remote), browser.connect()), 3)
+    await asyncio.wait_for(asyncio.gather(link.connect(remote), browser.connect()), 20)
     await browser.send(b"\x80hello")
     assert link.send_now(b"\x80answer")
     assert await browser.recv() == b"\x80answer"

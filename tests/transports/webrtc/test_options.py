@@ -27,7 +27,7 @@ def test_all_of_it() -> None:
         RATE="120", BURST="5",
         MAX_SESSIONS="7", HOSTS="127.0.0.1,::1", PORTS="50000-50003", PUBLIC_ADDRESS="203.0.113.9",
         ICE_SERVERS="stun:s.example,turn:t.example:3478?transport=udp", TURN_SECRET="north", TURN_TTL_S="600",
-        CODECS="pcmu,opus", BITRATE="24000", COMPLEXITY="0",
+        CODECS="pcmu,opus", BITRATE="24000", COMPLEXITY="0", VOICES="en-GB=amy, brian; es-ES=ines",
     )  # fmt: skip
     assert options.origins == {"https://a.example", "http://b.example:8080"}
     assert (options.rate_per_s, options.burst, options.max_sessions) == (2, 5, 7)
@@ -35,6 +35,7 @@ def test_all_of_it() -> None:
     assert options.servers.has_credentials
     assert options.codecs == (CodecName.PCMU, CodecName.OPUS)
     assert (options.bitrate, options.complexity, options.page) == (24_000, 0, False)
+    assert options.voices == {"en-GB": ("amy", "brian"), "es-ES": ("ines",)}
     assert "north" not in repr(options)
 
 
@@ -44,7 +45,7 @@ def test_all_of_it() -> None:
         ("SECRET", "short"), ("PAGE", "maybe"), ("ORIGINS", "a.example"), ("ORIGINS", "https://a.example/path"),
         ("RATE", "0"), ("BURST", "many"), ("PORTS", "50000"), ("PORTS", "6-5"), ("HOSTS", "localhost"),
         ("PUBLIC_ADDRESS", "example.test"), ("ICE_SERVERS", "http://x"), ("ICE_SERVERS", "turn:t.example"),
-        ("CODECS", "opus,speex"), ("BITRATE", "1"), ("COMPLEXITY", "11"), ("SECERT", "x"),
+        ("CODECS", "opus,speex"), ("BITRATE", "1"), ("COMPLEXITY", "11"), ("VOICES", "amy"), ("SECERT", "x"),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_variable(name: str, value: str) -> None:

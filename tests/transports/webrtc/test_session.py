@@ -194,7 +194,7 @@ async def test_an_ice_restart_moves_the_call_to_a_new_path() -> None:
         await eventually(lambda: session._link._restart is not None and session._link._restart.done())
         # Media of the same session now comes over the new path: keys and streams have stayed.
         call.line.send(bytes(960))
-        first = await asyncio.wait_for(fresh.recv(), 2)
+        first = await asyncio.wait_for(fresh.recv(), 20)
         assert 127 < first[0] < 192
         assert not call.ended.is_set()
         await fresh.close()
@@ -252,10 +252,10 @@ async def test_reports_give_figures_on_the_network(monkeypatch: pytest.MonkeyPat
                 call.line.send(bytes(range(240)) * 4)
                 await asyncio.sleep(0.02)
 
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             await speak()
         assert network.rtt_ms is not None
-        assert 0 <= network.rtt_ms < 200
+        assert 0 <= network.rtt_ms < 5_000  # not microseconds
         assert network.jitter_out_ms is not None
         assert network.lost_out == 0
         assert next(served.webrtc.networks) is network

@@ -218,9 +218,9 @@ class FakeServer:
 
     async def session(self, number: int = 0) -> FakeSession:
         """The session of that number, once its data channel is open."""
-        async with asyncio.timeout(15), self.came:
+        async with asyncio.timeout(30), self.came:
             await self.came.wait_for(lambda: len(self.sessions) > number)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await self.sessions[number].open.wait()
         return self.sessions[number]
 

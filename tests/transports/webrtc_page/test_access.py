@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.browser import RATE_HZ, chromium, connected
 from tests.transports.webrtc_page.calling import button, phase, start, until
 from tests.transports.webrtc_page.fake_server import FakeServer, FakeSession
 
@@ -187,11 +188,44 @@ async def test_nothing_is_cut_off_at_any_size(
     assert words["height"] >= 100
 
 
-async def test_the_orb_moves_only_where_motion_is_welcome(browser: Browser, server: FakeServer) -> None:
-    pages = {motion: await browser.new_page(reduced_motion=motion) for motion in ("reduce", "no-preference")}
+@pytest.mark.parametrize("size", [(390, 844), (1440, 900)])
+async def test_help_and_settings_fit_on_a_phone_and_on_a_desktop(
+    browser: Browser, server: FakeServer, size: tuple[int, int]
+) -> None:
+    fits = "node => node.scrollWidth <= node.clientWidth && node.scrollHeight <= node.clientHeight"
+    page = await browser.new_page(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+    await page.goto(server.url)
+    await page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia ="
+        " () => Promise.reject(new DOMException('', 'NotAllowedError')); }"
+    )
+    await button(page, "Start talking").click()
+    await expect(button(page, "Try again")).to_be_visible()
+    assert await page.locator(".stage").evaluate(fits)
+    await button(page, "Settings").click()
+    await expect(page.get_by_label("Show response times")).to_be_visible()
+    assert await page.get_by_role("dialog").evaluate(fits)
+
+
+async def test_a_waterfall_that_is_opened_comes_into_view(browser: Browser, server: FakeServer) -> None:
+    page = await browser.new_page(viewport={"width": 390, "height": 844})
+    await page.goto(server.url)
+    session = await start(page, server)
+    for turn in range(1, 8):
+        session.send("caller", text=f"question {turn}", final=True)
+        session.send("agent", turn=turn, text="We are open from nine to five.", kind="speech")
+        session.send("heard", turn=turn, text="We are open from nine to five.", done=True, interrupted=False)
+    session.send("latency", turn=7, stages_ms={"endpointing": 300, "response": 500}, providers={})
+    await page.locator("summary").click()
+    await expect(page.get_by_role("rowheader", name="Total")).to_be_in_viewport()
+
+
+async def orb_moves(browser: Browser, url: str) -> dict[str, bool]:
+    """By what the caller's system says about motion."""
     changed = {}
-    for motion, page in pages.items():
-        await page.goto(server.url)
+    for motion in ("reduce", "no-preference"):
+        page = await browser.new_page(reduced_motion="reduce" if motion == "reduce" else "no-preference")
+        await page.goto(url)
         await expect(button(page, "Start talking")).to_be_visible()
         await page.wait_for_timeout(500)
         canvas = page.locator("canvas")
@@ -199,4 +233,17 @@ async def test_the_orb_moves_only_where_motion_is_welcome(browser: Browser, serv
         await page.wait_for_timeout(700)
         changed[motion] = await canvas.screenshot() != before
         await page.close()
+    return changed
+
+
+@pytest.mark.parametrize("webgl", [True, False], ids=["WebGL", "no WebGL"])
+async def test_the_orb_moves_only_where_motion_is_welcome(
+    webgl: bool, browser: Browser, server: FakeServer
+) -> None:
+    if webgl:
+        with chromium(bytes(2 * RATE_HZ), webgl=True) as devtools:
+            async with connected(devtools) as another:
+                changed = await orb_moves(another, server.url)
+    else:
+        changed = await orb_moves(browser, server.url)
     assert changed == {"reduce": False, "no-preference": True}

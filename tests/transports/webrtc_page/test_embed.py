@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page, expect
 
@@ -36,7 +36,7 @@ class Site:
         return web.json_response({"token": "granted"}, status=201)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(server: FakeServer) -> AsyncIterator[Site]:
     site = Site(server.url)
     app = web.Application()
@@ -119,6 +119,19 @@ async def test_a_provider_of_tokens_is_asked_for_each_offer(
     await session.connection.close()
     await server.session(1)
     assert await page.evaluate("window.asked") == 2
+
+
+async def test_at_its_own_height_nothing_has_to_be_scrolled(
+    browser: Browser, server: FakeServer, site: Site
+) -> None:
+    page = await visit(browser, site, '<parley-call token-url="/parley-token"></parley-call>')
+    await expect(button(page, "Start talking")).to_be_enabled()
+    for width in (360, 760):
+        await page.set_viewport_size({"width": width, "height": 900})
+        stage = page.locator(".stage")
+        await expect(stage).to_have_js_property(
+            "scrollHeight", await stage.evaluate("node => node.clientHeight")
+        )
 
 
 async def test_taking_the_element_away_ends_its_call(

@@ -1,19 +1,35 @@
 """The page's pure modules, run where they live: in a browser."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route
 
-from tests.transports.webrtc_page.fake_server import FakeServer
+from tests.transports.webrtc_page.fake_server import PAGE
+
+SITE = "http://modules.test"
 
 
-@pytest.fixture
-async def page(browser: Browser, server: FakeServer) -> Page:
-    page = await browser.new_page()
-    await page.goto(server.url)
-    return page
+async def serve(route: Route) -> None:
+    """What the page is made of, from disk; and an empty document."""
+    name = route.request.url.removeprefix(f"{SITE}/page/")
+    if name.endswith(".js"):
+        await route.fulfill(path=PAGE / name)
+    else:
+        await route.fulfill(body="", content_type="text/html")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(connection: Browser) -> AsyncIterator[Page]:
+    """One for all: pure functions leave nothing behind."""
+    page = await connection.new_page()
+    await page.route(f"{SITE}/**", serve)
+    await page.goto(SITE)
+    yield page
+    await page.close()
 
 
 async def run(page: Page, module: str, body: str, *arguments: Any) -> Any:
@@ -182,6 +198,21 @@ async def test_a_reply_made_ahead_overlaps_with_the_wait_for_the_endpoint(page: 
 async def test_an_answer_from_the_cache_has_no_model(page: Page) -> None:
     made = await fall(page, {"endpointing": 300, "cache": 3, "response": 303}, {}, {"cache": "exact"})
     assert [row["key"] for row in made["rows"]] == ["endpointing", "cache"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "providers", "ms"),
+    [
+        ({"endpointing": 300, "cache": 0.0, "response": 300}, {"cache": "exact"}, 0),
+        # What the budget action `cached_reply` answers with is told as a provider's name.
+        ({"endpointing": 300, "llm_first_sentence": 150, "response": 450}, {"llm": "stored"}, 150),
+    ],
+)
+async def test_an_answer_that_no_model_wrote_is_shown_as_such(
+    page: Page, stages: dict[str, float], providers: dict[str, str], ms: float
+) -> None:
+    made = await fall(page, stages, {}, providers)
+    assert [(row["key"], row["ms"]) for row in made["rows"]] == [("endpointing", 300), ("cache", ms)]
 
 
 async def test_figures_that_are_none_make_no_rows(page: Page) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from tests import speech
@@ -19,7 +20,7 @@ from tests.transports.webrtc_page.calling import (
 from tests.transports.webrtc_page.fake_server import FakeServer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser, server: FakeServer) -> Page:
     page = await browser.new_page()
     await page.goto(server.url)

@@ -375,7 +375,7 @@ export class Controller {
       fillSelect(voice, voices, this.#chosen.voice);
     }
     this.#view.languagePill.hidden = this.#view.settings.languageField.hidden = languages.length < 2;
-    this.#view.voicePill.hidden = this.#view.settings.voiceField.hidden = voices.length < 3;
+    this.#view.voicePill.hidden = this.#view.settings.voiceField.hidden = voices.length < 2;
     this.#settings.words(table);
     this.#transcriptView.configure(
       { strings: table, name, latency: this.#preferences.get("latency") }, this.transcript.entries,

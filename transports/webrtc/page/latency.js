@@ -3,6 +3,8 @@
  * figures. All milliseconds from the caller's last voiced sample.
  */
 
+/** The server's name for a reply that was ready beforehand, where a provider's would stand. */
+const STORED = "stored";
 const known = (value) => (Number.isFinite(value) && value > 0 ? value : 0);
 
 /**
@@ -24,12 +26,13 @@ export function waterfall(stages, client = {}, providers = {}) {
   forward("stt", known(stages.stt_final));
   const cache = known(stages.cache) || known(stages.cache_lookup);
   const model = known(stages.llm_first_sentence) || known(stages.llm_first_token);
+  // An answer that no model wrote; it has its row even where its time rounds to nothing.
+  const stored = providers.cache || providers.llm === STORED;
   const after = [
-    // A hit in the cache is the answer's source even where its time rounds to nothing.
-    model && !providers.cache ? ["llm", model] : ["cache", cache],
+    model && !stored ? ["llm", model] : ["cache", cache || model],
     ["tts", known(stages.tts_first_audio)],
     ["added", known(stages.added)],
-  ].filter(([, ms]) => ms > 0);
+  ].filter(([key, ms]) => ms > 0 || (stored && key === "cache"));
   const spent = rows.reduce((sum, row) => sum + row.ms, 0) + after.reduce((sum, [, ms]) => sum + ms, 0);
   const response = known(stages.response) || spent;
   let startMs = Math.max(0, response - after.reduce((sum, [, ms]) => sum + ms, 0));

@@ -57,7 +57,7 @@ export class Settings {
   words(strings) {
     this.#strings = strings;
     this.#showTest();
-    if (this.#view.dialog.open) this.#fillDevices();
+    this.#fillDevices(); // also while it is closed: browsers take a moment, and a dialog must not open empty
   }
 
   show(live) {

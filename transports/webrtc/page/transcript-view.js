@@ -7,7 +7,7 @@ import { splitHeard } from "./transcript.js";
 /** Within this distance of the end the list follows what is said, px. */
 const FOLLOW_PX = 80;
 /** What the agent says by itself answers nobody: there is no wait to show. */
-const UNASKED = new Set(["greeting", "reprompt", "goodbye"]);
+const UNASKED = new Set(["greeting", "reprompt", "not_understood", "goodbye"]);
 
 export class TranscriptView {
   #list;
@@ -131,7 +131,11 @@ export class TranscriptView {
       h("table", {}, h("tbody", {}, ...rows.map((row) => bar(row, span, words, entry.providers)),
         total(words.total, totalMs), entry.measuredMs === null ? null : total(words.measured, entry.measuredMs))),
     );
-    made.addEventListener("toggle", () => { known.open = made.open; });
+    made.addEventListener("toggle", () => {
+      // Only what a person opens is brought into view, not what is drawn anew while it is open.
+      if (made.open && !known.open) made.scrollIntoView({ block: "nearest" });
+      known.open = made.open;
+    });
     return made;
   }
 }

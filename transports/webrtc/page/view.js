@@ -63,7 +63,7 @@ function stage(labels) {
   off.classList.add("when-muted");
   mute.prepend(off);
   const hold = button(labels, "mic", "hold", { class: "hold", "aria-pressed": "false", hidden: true });
-  const dial = button(labels, "keypad", "keypad", { class: "round", hidden: true }, { hidden: true });
+  const dial = button(labels, "keypad", "keypad", { class: "round dial", hidden: true }, { hidden: true });
   const typing = button(labels, "keyboard", "typeInstead", { class: "link" });
   const dock = labels.bind(
     h("div", { class: "dock", role: "group" }, mute, hold, talk, dial, typing), "controls", "aria-label",
