@@ -82,12 +82,13 @@ class TurnMarks:
         """The stages that can be told from the marks there are. Nothing is guessed.
 
         A text line has no endpointing, STT or TTS of ours: `response` then runs from the prompt's arrival
-        to the first text handed to the socket.
+        to the first text handed to the socket, and the model's first token is what it waits for.
         """
         found: dict[Stage, float] = {}
-        begin = self.last_voiced_ms if self.last_voiced_ms is not None else self.transcript_ms
+        begin = self._begin_ms()
         _span(found, Stage.ENDPOINTING, self.last_voiced_ms, self.endpoint_ms)
-        _span(found, Stage.STT_FINAL, self.endpoint_ms, self.transcript_ms)
+        if self.last_voiced_ms is not None:
+            _span(found, Stage.STT_FINAL, self.endpoint_ms, self.transcript_ms)
         _span(found, Stage.LLM_FIRST_TOKEN, self.llm_asked_ms, self.llm_first_token_ms)
         _span(found, Stage.LLM_FIRST_SENTENCE, self.llm_asked_ms, self.llm_first_sentence_ms)
         _span(found, Stage.TTS_FIRST_AUDIO, self.tts_asked_ms, self.tts_first_audio_ms)
@@ -99,10 +100,19 @@ class TurnMarks:
             found[Stage.ARRIVAL_JITTER] = self.jitter_ms
         return found
 
+    def _begin_ms(self) -> float | None:
+        """The end of what the caller said; what he wrote came whole."""
+        if self.last_voiced_ms is not None:
+            return self.last_voiced_ms
+        return self.endpoint_ms if self.endpoint_ms is not None else self.transcript_ms
+
     def _provider_waits_ms(self, found: dict[Stage, float]) -> float:
         """What the first sound waited for. All that was waited for before a filler was a provider's work."""
         if self.filler_ms is None:
-            return sum(found.get(stage, 0.0) for stage in PROVIDER_WAITS)
+            waits_ms = sum(found.get(stage, 0.0) for stage in PROVIDER_WAITS)
+            # Text goes out token by token.
+            by_token = Stage.LLM_FIRST_SENTENCE not in found
+            return waits_ms + (found.get(Stage.LLM_FIRST_TOKEN, 0.0) if by_token else 0.0)
         begin_ms = self.endpoint_ms if self.endpoint_ms is not None else self.transcript_ms
         until_filler_ms = self.filler_ms - begin_ms if begin_ms is not None else 0.0
         return until_filler_ms + found.get(Stage.TTS_FIRST_AUDIO, 0.0)
@@ -195,8 +205,19 @@ class CallCounters:
     """A state that lasted too long and was ended."""
     reconnects: int = 0
     """A lost socket was replaced and the call went on."""
+    finalizes_used: int = 0
+    """Pauses in which recognition was asked for its last word, and that became the end of the turn."""
+    finalizes_wasted: int = 0
+    """... and in which the caller went on, or the answer did not come."""
     gap_ms: float = 0.0
     """Silence that underruns put into the agent's speech."""
+
+    def count_early_finalize(self, *, used: bool) -> None:
+        """What was asked for in a pause was the turn's last word, or was not."""
+        if used:
+            self.finalizes_used += 1
+        else:
+            self.finalizes_wasted += 1
 
     def add(self, other: "CallCounters") -> None:
         """Sum `other` into this one: totals of ended calls."""

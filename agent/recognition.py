@@ -6,7 +6,6 @@ language, or takes over from one that died hears the utterance from its beginnin
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 
 from agent.audio.codec import make_decoder
@@ -34,15 +33,13 @@ UTTERANCE_MS = 8_000.0
 PREROLL_MS = 1_000.0
 """Audio kept while nobody speaks: the beginning of a first word that voice detection came late for."""
 FINAL_LAG_MS = 300.0
-"""A final transcript covers the audio up to about this long before it came (streaming services answer within
-200 to 400 ms): where a replay begins."""
+"""A final covers audio up to about this long before it (services take 200 to 400 ms): where replays begin."""
 GAPS_MS = 500.0
 """Frames that a network lost or is late with: so much less than what passed may be kept of an utterance."""
 LATE_FINAL_MS = 3_000.0
 """How long the answer to an expired `finalize` is waited for, only to be thrown away."""
 SHORT_LIFE_MS = 2_000.0
-"""A stream that dies this soon without a word counts towards a pause: else two sick services would be opened
-in turn without end."""
+"""Dead this soon without a word counts towards a pause: else two sick ones are opened in turn for ever."""
 RETRY_MS = 3_000.0
 """First pause before all providers are tried again; doubled each time."""
 MAX_RETRY_MS = 30_000.0
@@ -96,8 +93,7 @@ class Recognition:
         self._counters = counters
         self._scope = scope
         self._on_words = on_words
-        self._languages: tuple[str, ...] = ()
-        self._phrases: tuple[str, ...] = ()
+        self._wanted: tuple[tuple[str, ...], tuple[str, ...]] = (), ()  # languages and phrases
         self._opened: OpenedSTT | None = None
         self._stream: _Stream | None = None
         self._opened_ms = 0.0
@@ -105,7 +101,7 @@ class Recognition:
         self._takes_pcm = False
         self._opening: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
-        self._asked: deque[Ask] = deque()
+        self._asked: list[Ask] = []
         self._pause: tuple[asyncio.Future[bool], Ask] | None = None  # asked in the present pause
         self._held: list[bytes] = []
         self._held_pcm: list[bytes] = []
@@ -114,8 +110,7 @@ class Recognition:
         self._aside = ""  # partial words of a stream that is gone, until a replay gives them again
         self._short_lives = 0
         self._retry_ms = RETRY_MS
-        self._closed = False
-        self._speaking = False
+        self._closed = self._speaking = False
         self._safe_ms = self._finalized_ms = clock.now_ms()  # audio before this needs no replay
 
     # --- the frame path ----------------------------------------------------------------------------
@@ -128,7 +123,7 @@ class Recognition:
         self._held_bytes += len(payload)
         began = speaking and not self._speaking
         self._speaking = speaking
-        if began or self._held_bytes >= (self._speech_bytes if speaking else self._pause_bytes):
+        if began or self._held_bytes >= self._batch_bytes[speaking]:
             self._release()
         if began:
             # What was heard before the pre-roll is no part of this utterance.
@@ -162,9 +157,9 @@ class Recognition:
             if now_ms < until_ms:
                 # The late rest of a turn that was answered without it.
                 if transcript.flushed:
-                    self._asked.popleft()
+                    del self._asked[0]
                 return
-            self._asked.popleft()
+            del self._asked[0]
         self.text.add(transcript)
         self._partial = "" if transcript.final else transcript.text.strip()
         if transcript.final:
@@ -175,7 +170,7 @@ class Recognition:
             self._retry_ms = RETRY_MS
             self.words_ms = now_ms
             self._on_words(transcript)
-        if transcript.flushed and self._asked and (answer := self._asked.popleft().answer) is not None:
+        if transcript.flushed and self._asked and (answer := self._asked.pop(0).answer) is not None:
             answer()
 
     def ask(self, answer: Callable[[], None]) -> None:
@@ -193,7 +188,9 @@ class Recognition:
 
     def resumed(self) -> None:
         """He speaks again: that was not his last word."""
-        self._pause = None
+        if self._pause is not None:
+            self._pause = None
+            self._counters.finalizes_wasted += 1
 
     async def collect(self) -> str:
         """The words of the turn that has just ended, final where recognition is quick enough.
@@ -219,12 +216,16 @@ class Recognition:
 
     async def _flushed(self, opened: OpenedSTT) -> bool:
         """Finalize, where the pause that has become the end did not, and wait. False if the stream failed."""
-        flushed, ask = self._pause or self._finalize(opened)
-        self._pause = None
+        early, self._pause = self._pause, None
+        flushed, ask = early or self._finalize(opened)
+        whole = False
         try:
-            return await flushed
+            whole = await flushed
         finally:
             ask.answer = None
+            if early is not None:
+                self._counters.count_early_finalize(used=whole)
+        return whole
 
     def _finalize(self, opened: OpenedSTT) -> tuple[asyncio.Future[bool], Ask]:
         """The answer is False if the stream failed before it came."""
@@ -254,7 +255,7 @@ class Recognition:
         """These words are no turn, or were made one."""
         self.text.clear()
         self._partial = self._aside = ""
-        self._pause = None
+        self.resumed()
         self._safe_ms = max(self._finalized_ms, self._safe_ms)
 
     def _restore(self) -> None:
@@ -269,14 +270,13 @@ class Recognition:
     def listen_to(self, audio: AudioFormat) -> None:
         """The format of what will be fed. To be called before `listen`, and again when the line changes."""
         self._format = audio
-        self._pause_bytes = audio.bytes_per_ms * PAUSE_MS
-        self._speech_bytes = audio.bytes_per_ms * SPEECH_MS
+        self._batch_bytes = audio.bytes_per_ms * PAUSE_MS, audio.bytes_per_ms * SPEECH_MS  # by `speaking`
         self._backlog = Backlog(audio)
         self._forget_held()
 
     def listen(self, languages: tuple[str, ...], phrases: tuple[str, ...]) -> None:
         """Open recognition, or reopen it in another language. What is said meanwhile is kept."""
-        self._languages, self._phrases = languages, phrases
+        self._wanted = languages, phrases
         self.reopen(after=None)
 
     def reopen(self, after: str | None) -> None:
@@ -319,7 +319,7 @@ class Recognition:
     async def _open(self, after: str | None) -> None:
         stream = _Stream(self, self._scope)
         try:
-            opened = await self._chain.open(self._format, self._languages, self._phrases, stream, after=after)
+            opened = await self._chain.open(self._format, *self._wanted, stream, after=after)
         except ProviderError:
             # Logged by the chain. The call goes on deaf to words for a while; keys still work.
             self._counters.provider_failures += 1
@@ -364,7 +364,7 @@ class Recognition:
                 self.text.add(Transcript("", final=False))
                 self._aside = self._partial
             self._partial = ""
-        asked, self._asked = self._asked, deque()
+        asked, self._asked = self._asked, []
         for ask in asked:
             if ask.answer is not None:
                 ask.answer()
@@ -384,6 +384,7 @@ class Recognition:
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
+        self.resumed()
         self._retire()
         await asyncio.gather(*self._retiring, return_exceptions=True)
 

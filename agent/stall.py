@@ -13,7 +13,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 
 from agent.clock import Clock, Timer
 from agent.metrics.collect import Watch
@@ -174,7 +174,16 @@ class StallWatch(Watch):
 
     def _look(self) -> str:
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001  # the documented way to do it
-        return describe(frame)
+        return "" if _is_in(StallWatch._beat.__code__, frame) else describe(frame)
+
+
+def _is_in(code: CodeType, frame: FrameType | None) -> bool:
+    """The heartbeat itself, which comes when a block is over: it has not blocked anything."""
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def cause_of(stack: str, cpu_ms: float, blocked_ms: float) -> str:

@@ -21,7 +21,9 @@ from agent.records import CallObserver, CallRecord, TurnRecord
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
+"""Versions that reports can read. 1 has no `blown` in its turns; a process that writes makes it a 2."""
 QUEUE_SIZE = 10_000
 """Rows that may wait for the writer: at 200 calls several minutes of a disk that hangs."""
 BATCH = 500
@@ -47,12 +49,15 @@ CREATE TABLE IF NOT EXISTS turns (
     call_id TEXT NOT NULL, turn INTEGER NOT NULL, unix_s REAL NOT NULL, transport TEXT NOT NULL,
     language TEXT NOT NULL, kind TEXT NOT NULL, interrupted INTEGER NOT NULL, answered INTEGER NOT NULL,
     cache TEXT NOT NULL, stages TEXT NOT NULL, providers TEXT NOT NULL, tools TEXT NOT NULL,
-    caller TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (call_id, turn)
+    caller TEXT NOT NULL, agent TEXT NOT NULL, blown TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (call_id, turn)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS turns_by_time ON turns (unix_s);
 """
 _ADD_CALL = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
-_ADD_TURN = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_TURN = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FROM_VERSION_1 = "ALTER TABLE turns ADD COLUMN blown TEXT NOT NULL DEFAULT '{}'"
+"""It only changes the schema, whatever the number of turns (SQLite, "ALTER TABLE ADD COLUMN")."""
 
 Row = tuple[str, tuple[Any, ...]]
 """A statement and its values."""
@@ -88,16 +93,32 @@ def open_store(path: Path, *, write: bool) -> sqlite3.Connection:
             raise ConfigError(f"{path}: there is no such file; the server writes it (PARLEY_STORE)")
         else:
             found = sqlite3.connect(f"file:{path}?mode=ro", timeout=BUSY_S, uri=True)
-        version = int(found.execute("PRAGMA user_version").fetchone()[0])
-        if version not in ((0, SCHEMA_VERSION) if write else (SCHEMA_VERSION,)):
+        version = _version(found)
+        if version not in ((0, *READABLE) if write else READABLE):
             found.close()
             raise ConfigError(f"{path}: written by another version of Parley ({version})")
         if write:
-            found.executescript(_SCHEMA)
-            found.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _migrate(found)
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"{path}: cannot be used as the store: {error}") from error
     return found
+
+
+def _version(store: sqlite3.Connection) -> int:
+    """0: a new file."""
+    return int(store.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(store: sqlite3.Connection) -> None:
+    """Make the tables, or bring those of an older version up to this one. Raises `sqlite3.Error`."""
+    store.execute("BEGIN IMMEDIATE")
+    # Read under the lock: several processes may start at once and share the file.
+    if _version(store) == 1:
+        store.execute(_FROM_VERSION_1)
+    for statement in filter(str.strip, _SCHEMA.split(";")):
+        store.execute(statement)
+    store.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    store.execute("COMMIT")
 
 
 class TurnStore(CallObserver):
@@ -115,7 +136,8 @@ class TurnStore(CallObserver):
         self._words = words
         self._done: dict[str, int] = {}
         """By call: turns handed over."""
-        self._queue: queue.Queue[Row | None] = queue.Queue(QUEUE_SIZE)
+        self._queue: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
+        """Bounded by `_put`. Nobody holds a lock of it: the event loop never waits for the writer."""
         self.dropped = 0
         """Rows lost because the disk did not keep up."""
         self._writer = _Writer(open_store(path, write=True), self._queue, max_age_days, max_bytes)
@@ -125,9 +147,13 @@ class TurnStore(CallObserver):
         """A turn sounds, so the ones before it are complete."""
         self._hand_over(call, turn.index)
 
+    def turn_leaves(self, call: CallRecord, turn: TurnRecord) -> None:
+        """See `agent.records.CallObserver`. As a rule it was handed over long ago."""
+        self._hand_over(call, turn.index + 1)
+
     def call_ended(self, call: CallRecord) -> None:
         """See `agent.records.CallObserver`."""
-        self._hand_over(call, len(call.turns))
+        self._hand_over(call, call.turn_count)
         self._done.pop(call.call_id, None)
         info = call.info
         self._put(
@@ -142,36 +168,34 @@ class TurnStore(CallObserver):
         """Write what is left. Blocks, `CLOSE_S` at most. Idempotent."""
         if self._writer.is_alive():
             self._writer.stopping.set()
-            try:
-                self._queue.put_nowait(None)
-            except queue.Full:
-                pass  # it is busy, and will see `stopping` after its batch
+            self._queue.put(None)
             self._writer.join(CLOSE_S)
             if self._writer.is_alive():
                 logger.error("the store did not finish writing within %d s", CLOSE_S)
 
     def _hand_over(self, call: CallRecord, until: int) -> None:
         begin = self._done.get(call.call_id, 0)
-        for turn in call.turns[begin:until]:
+        for turn in call.between(begin, until):
             self._put(_ADD_TURN, self._turn_row(call, turn))
         self._done[call.call_id] = max(begin, until)
 
     def _turn_row(self, call: CallRecord, turn: TurnRecord) -> tuple[Any, ...]:
         caller, agent = (turn.caller, turn.agent) if self._words else ("", "")
         stages = {stage.value: round(value, 2) for stage, value in turn.stages.items()}
+        blown = {stage.value: action for stage, action in turn.blown.items()}
         return (
             call.call_id, turn.index, call.started_unix_s + turn.at_ms / 1000, call.info.transport,
             turn.language, turn.kind, turn.interrupted, turn.answered, turn.cache, _json(stages),
-            _json(turn.providers), _json(turn.tools), caller, agent,
+            _json(turn.providers), _json(turn.tools), caller, agent, _json(blown),
         )  # fmt: skip
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
-        try:
-            self._queue.put_nowait((statement, values))
-        except queue.Full:
-            self.dropped += 1
-            if self.dropped == 1:
-                logger.warning("the store cannot keep up: turns are lost to reports")
+        if self._queue.qsize() < QUEUE_SIZE:
+            self._queue.put((statement, values))
+            return
+        self.dropped += 1
+        if self.dropped == 1:
+            logger.warning("the store cannot keep up: turns are lost to reports")
 
 
 class _Writer(threading.Thread):
@@ -180,7 +204,7 @@ class _Writer(threading.Thread):
     def __init__(
         self,
         connection: sqlite3.Connection,
-        rows: "queue.Queue[Row | None]",
+        rows: "queue.SimpleQueue[Row | None]",
         max_age_days: float,
         max_bytes: int,
     ) -> None:

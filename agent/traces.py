@@ -43,12 +43,21 @@ _NS = 1_000_000_000
 
 _KINDS = {
     Stage.STT_FINAL: "stt",
+    Stage.LLM_FIRST_TOKEN: "llm",
     Stage.LLM_FIRST_SENTENCE: "llm",
     Stage.TTS_FIRST_AUDIO: "tts",
 }
 """Stages that are a provider's work."""
-_IN_ORDER = (Stage.ENDPOINTING, Stage.STT_FINAL, Stage.LLM_FIRST_SENTENCE, Stage.TTS_FIRST_AUDIO)
-"""Stages as they follow one another; the time left at the end of the response is ours (`added`)."""
+_IN_ORDER = (
+    Stage.ENDPOINTING, Stage.STT_FINAL, Stage.LLM_FIRST_TOKEN, Stage.LLM_FIRST_SENTENCE,
+    Stage.TTS_FIRST_AUDIO,
+)  # fmt: skip
+"""Stages as they follow one another; the time left at the end of the response is ours (`added`). The model's
+is that of its first sentence, or where none is waited for (text lines) that of its first token."""
+_BUDGETS_OF = {Stage.LLM_FIRST_SENTENCE: (Stage.LLM_FIRST_TOKEN,)}
+"""A stage's span tells of its own budget, the model's of that of its first token, which has no span."""
+_BLOWN = "parley.budget.{}.blown"
+"""Attribute of a turn, and of the stage: what was done about the blown budget (`none`: nothing)."""
 _ALONE = ("greeting", "reprompt", "goodbye", "apology", "not_understood")
 """Turns that the agent takes by itself."""
 
@@ -70,7 +79,8 @@ class Traces(CallObserver):
         self._provider = provider
         self._told: dict[str, int] = {}
         """By call: turns handed over."""
-        self._queue: queue.Queue[_Work | None] = queue.Queue(MAX_WAITING + MAX_OPEN)
+        self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        """Bounded by `_hand_over`. Nobody holds a lock of it: the event loop never waits for the thread."""
         self._maker = SpanMaker(provider, clock, words=words)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._make, name="traces", daemon=True)
@@ -88,33 +98,37 @@ class Traces(CallObserver):
 
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
         """A turn sounds: the ones before it are over."""
-        begin = self._told.get(call.call_id, 0)
-        if turn.index > begin:
-            self._told[call.call_id] = turn.index
-            self._hand_over(_Work(call, call.turns[begin : turn.index], ended=False))
+        self._tell_until(call, turn.index)
+
+    def turn_leaves(self, call: CallRecord, turn: TurnRecord) -> None:
+        """See `agent.records.CallObserver`. As a rule it was handed over long ago."""
+        self._tell_until(call, turn.index + 1)
 
     def call_ended(self, call: CallRecord) -> None:
         """See `agent.records.CallObserver`."""
         begin = self._told.pop(call.call_id, 0)
-        self._hand_over(_Work(call, call.turns[begin:], ended=True))
+        self._hand_over(_Work(call, call.between(begin, call.turn_count), ended=True))
 
     def close(self) -> None:
         """Make and send what is left; twice `CLOSE_MS` at most. Blocks. Idempotent."""
         self._stopping.set()
-        try:
-            self._queue.put_nowait(None)
-        except queue.Full:
-            pass  # it is busy, and sees `_stopping` when nothing is left
+        self._queue.put(None)
         self._thread.join(CLOSE_MS / 1000)
         if self._thread.is_alive():
             logger.error("traces: %d turns have no spans: not made in time", self._queue.qsize())
         self._provider.force_flush(CLOSE_MS)
         self._provider.shutdown()
 
+    def _tell_until(self, call: CallRecord, until: int) -> None:
+        begin = self._told.get(call.call_id, 0)
+        if until > begin:
+            self._told[call.call_id] = until
+            self._hand_over(_Work(call, call.between(begin, until), ended=False))
+
     def _hand_over(self, work: _Work) -> None:
-        if self._queue.qsize() < MAX_WAITING or (work.ended and not self._queue.full()):
-            # The event loop alone puts: there is still room.
-            self._queue.put_nowait(work)
+        # The event loop alone puts: there is still room then.
+        if self._queue.qsize() < MAX_WAITING + (MAX_OPEN if work.ended else 0):
+            self._queue.put(work)
             return
         self.dropped += len(work.turns)
         if not self._behind:
@@ -208,6 +222,8 @@ class SpanMaker:
         inner = trace.set_span_in_context(span)
         for stage in _IN_ORDER:
             value_ms = stages.get(stage)
+            if stage is Stage.LLM_FIRST_TOKEN and Stage.LLM_FIRST_SENTENCE in stages:
+                continue
             if value_ms is not None and Stage.RESPONSE in stages:
                 self._stage(stage, turn, inner, at_s, value_ms)
                 at_s += value_ms / 1000
@@ -218,9 +234,12 @@ class SpanMaker:
     def _stage(self, stage: Stage, turn: TurnRecord, context: Any, at_s: float, value_ms: float) -> None:
         attributes: dict[str, str | float] = {}
         kind = _KINDS.get(stage)
+        for budgeted in _BUDGETS_OF.get(stage, (stage,)):
+            if budgeted in turn.blown:
+                attributes[_BLOWN.format(budgeted.value)] = turn.blown[budgeted]
         if kind is not None:
             attributes["gen_ai.provider.name"] = turn.providers.get(kind, "")
-        if stage is Stage.LLM_FIRST_SENTENCE:
+        if stage in (Stage.LLM_FIRST_TOKEN, Stage.LLM_FIRST_SENTENCE):
             attributes["gen_ai.operation.name"] = "chat"
             if Stage.LLM_FIRST_TOKEN in turn.stages:
                 seconds = turn.stages[Stage.LLM_FIRST_TOKEN] / 1000
@@ -248,6 +267,8 @@ class SpanMaker:
             found["gen_ai.tool.name"] = turn.tools
         for stage, value_ms in turn.stages.items():
             found[f"parley.stage.{stage.value}_ms"] = round(value_ms, 2)
+        for stage, action in turn.blown.items():
+            found[_BLOWN.format(stage.value)] = action
         if self._words:
             found["gen_ai.input.messages"] = turn.caller
             found["gen_ai.output.messages"] = turn.agent

@@ -103,6 +103,7 @@ class Snapshots:
                 "stages": sources.turns.stages(_FIGURES),
                 "blown": sources.turns.blown(),
                 "providers": self._providers(),
+                "finalizes": self._finalizes(),
             }
         self._count += 1
         live = [call.record for call in sources.calls.live]
@@ -166,6 +167,7 @@ class Snapshots:
                 "now": self._from.clock.unix_s(),
                 "counters": record.counters,
                 "turns": turns,
+                "left_out": record.left_out,
                 "timeline": self._from.timelines.of(record.call_id),
             }
         )
@@ -185,6 +187,12 @@ class Snapshots:
             for kind, chain in self._from.chains.items()
             for name, _ in chain.all
         ]
+
+    def _finalizes(self) -> tuple[int, int]:
+        """Of all calls: last words that were asked for in a pause, used and wasted."""
+        calls = self._from.calls
+        counters = [*calls.ended_totals.values(), *(call.record.counters for call in calls.live)]
+        return sum(each.finalizes_used for each in counters), sum(each.finalizes_wasted for each in counters)
 
     def _cpu_share(self) -> float | None:
         """Of one core, since the last time; None the first time."""

@@ -109,6 +109,11 @@ class CallCollector:
             if counter.name in COUNTER_HELP:
                 metric = names.COUNTERS[counter.name]
                 yield _family(metric, {(name,): getattr(sums, counter.name) for name, sums in totals.items()})
+        speculated: dict[Labels, float] = {}
+        for name, sums in totals.items():
+            speculated["finalize", "used", name] = sums.finalizes_used
+            speculated["finalize", "wasted", name] = sums.finalizes_wasted
+        yield _family(names.SPECULATIONS, speculated)
         yield _family(names.PLAYOUT_GAP, {(name,): sums.gap_ms / 1000 for name, sums in totals.items()})
 
     def _quality(self) -> dict[Labels, float]:
@@ -173,6 +178,7 @@ class ProcessState:
             (names.DRAINING, admission.draining),
             (names.LOOP_LAG, self._lag.smoothed_ms / 1000),
             (names.LOOP_LAG_MAX, self._lag.max_ms / 1000),
+            (names.LOOP_BUSY, None if admission.core is None else admission.core.share),
             (names.PLAYOUT_LATE_MAX, self._ticker.max_late_ms / 1000),
             (names.CERTIFICATE_END, self._certificate_end_s),
             # 0.3 ms for 1,000 tasks, 0.1 ms for 2 million blocks; `gc.get_objects` makes a list of all.

@@ -3,7 +3,8 @@
 The buckets are HdrHistogram's with two significant digits: 1 us wide up to 255 us, beyond that at most 1/128
 of the value, so a percentile is right to 1 us or 0.8 %, whichever is more. Counts of all series are rows of
 one numpy array, and a window's slots remember what to take off again when it moves on: recording costs the
-same however long a window is, and reading never walks through time.
+same however long a window is, and reading never walks through time. What is recorded waits in a plain dict
+until somebody reads or a slot ends: one count in a dict costs a fifth of one in each window and the array.
 """
 
 import base64
@@ -34,6 +35,8 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 MAX_SERIES = 512
 """Label sets; further ones count as `other` in every label. 40 kB each, and most are never made."""
 _FIRST_ROWS = 32
+MAX_FRESH = 512
+"""Places that may wait for `LatencyTable._settle`: it takes half a millisecond for so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,8 @@ class LatencyTable:
         self._counts = _no_counts(_FIRST_ROWS)
         self._slots = [_Slots(each, now_ms + each.seconds * 1000 / each.slots) for each in WINDOWS]
         self._next_ms = min(slots.ends_ms for slots in self._slots)
+        self._fresh: dict[int, int] = {}
+        """Counted since the last `_settle`, by place: row * `LENGTH` + bucket. All of the present slots."""
 
     def record(self, key: Key, value_ms: float, now_ms: float) -> None:
         """Count one duration. What is negative counts as the shortest, what is beyond a minute as that."""
@@ -134,20 +139,33 @@ class LatencyTable:
         series = self.series.get(key) or self._new(key)
         value_us = min(max(int(value_ms * 1000), 1), MAX_US)
         index = index_of(value_us)
-        self._counts[:, series.row, index] += 1
         place = series.row * LENGTH + index
-        for slots in self._slots:
-            current = slots.current
-            current[place] = current.get(place, 0) + 1
+        fresh = self._fresh
+        fresh[place] = fresh.get(place, 0) + 1
+        if len(fresh) >= MAX_FRESH:
+            self._settle()
         series.buckets[bisect_left(BUCKETS_S, value_ms / 1000)] += 1
         series.sum_s += max(value_ms, 0.0) / 1000
 
     def advance(self, now_ms: float) -> None:
         """Let what has become too old fall out of the windows."""
+        self._settle()
         for number, slots in enumerate(self._slots):
             if now_ms >= slots.ends_ms:
                 self._move(number, slots, now_ms)
         self._next_ms = min(slots.ends_ms for slots in self._slots)
+
+    def _settle(self) -> None:
+        """Put what was recorded where it is read, and into the present slot of each window."""
+        fresh, self._fresh = self._fresh, {}
+        if not fresh:
+            return
+        places, times = _arrays(fresh)
+        self._counts[:, places // LENGTH, places % LENGTH] += times
+        for slots in self._slots:
+            current = slots.current
+            for place, count in fresh.items():
+                current[place] = current.get(place, 0) + count
 
     def _move(self, number: int, slots: _Slots, now_ms: float) -> None:
         passed = int((now_ms - slots.ends_ms) // slots.slot_ms) + 1
@@ -162,8 +180,7 @@ class LatencyTable:
 
     def _take_off(self, number: int, counted: Mapping[int, int]) -> None:
         if counted:
-            places = np.fromiter(counted.keys(), np.int64, len(counted))
-            times = np.fromiter(counted.values(), np.uint32, len(counted))
+            places, times = _arrays(counted)
             self._counts[number, places // LENGTH, places % LENGTH] -= times
 
     def _new(self, key: Key) -> Series:
@@ -184,6 +201,7 @@ class LatencyTable:
 
     def counts(self, window: str, series: Series) -> Counts:
         """One row. Valid until the next `record`."""
+        self._settle()
         row: Counts = self._counts[WINDOW_NAMES.index(window), series.row]
         return row
 
@@ -229,6 +247,12 @@ class LatencyTable:
         """Count in what another process counted, as if since start."""
         series = self.series.get(counted.key) or self._new(counted.key)
         self._counts[-1, series.row, counted.buckets] += counted.times
+
+
+def _arrays(counted: Mapping[int, int]) -> tuple[npt.NDArray[np.int64], Counts]:
+    """Places, each once, and how often."""
+    size = len(counted)
+    return np.fromiter(counted.keys(), np.int64, size), np.fromiter(counted.values(), np.uint32, size)
 
 
 class Counted(NamedTuple):

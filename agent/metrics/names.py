@@ -59,7 +59,13 @@ STAGES = (
         "The first sentence asked of speech synthesis, to its first audio",
         200,
     ),
-    StageName(Stage.ADDED, "", Party.OURS, "Response less endpointing, L4, first sentence and L6", 20),
+    StageName(
+        Stage.ADDED,
+        "",
+        Party.OURS,
+        "Response less endpointing, L4, first sentence (text lines: L5) and L6",
+        20,
+    ),
     StageName(Stage.DOWNLINK, "L7", Party.CARRIER, "This machine to the client: half of the round trip", 75),
     StageName(Stage.RENDERING, "L8", Party.CLIENT, "Jitter buffer and decoding, told by the client", 80),
     StageName(Stage.OUTPUT, "L9", Party.CLIENT, "Audio device to loudspeaker, told by the client", 30),
@@ -188,6 +194,13 @@ BUDGETS_BLOWN = _counter(
     "transport",
     target="0",
 )
+SPECULATIONS = _counter(
+    "speculations",
+    "Work begun before it was known to be needed: `finalize`, recognition asked for its last word in a pause",
+    "kind",
+    "outcome",
+    "transport",
+)
 CALLS_LIVE = _gauge("calls_live", "Calls that are on", "transport")
 CALLS_ENDED = _counter("calls_ended", "Calls that ended", "transport", "cause")
 CALLS_REFUSED = _counter("calls_refused", "Calls not taken", "reason")
@@ -214,6 +227,9 @@ QUALITY = _gauge(
 )
 LOOP_LAG = _gauge("loop_lag_seconds", "Smoothed lag of the event loop", target="< 0.01")
 LOOP_LAG_MAX = _gauge("loop_lag_max_seconds", "Greatest lag of the event loop so far")
+LOOP_BUSY = _gauge(
+    "loop_busy_ratio", "Share of the event loop's core in use, over three seconds", target="< 0.92"
+)
 PLAYOUT_LATE_MAX = _gauge("playout_late_max_seconds", "Latest playout beat so far", target="< 0.02")
 STALLS = _counter("loop_stalls", "Blocks of the event loop over 50 ms", "cause", target="0")
 STALL_SECONDS = _counter("loop_stall_seconds", "Time the event loop was blocked in those", "cause")
@@ -248,11 +264,11 @@ OBJECTS = _gauge(
 BUILD = _gauge("build_info", "1; the version is the label", "version")
 
 METRICS = (
-    STAGE_SECONDS, *COUNTERS.values(), PLAYOUT_GAP, TURN_GAPS, BUDGETS_BLOWN, CALLS_LIVE, CALLS_ENDED,
-    CALLS_REFUSED, BAD_REQUESTS, FAILOVERS, PROVIDER_EVENTS, PROVIDER_CONNECT_SECONDS, SLOTS, SLOTS_TAKEN,
-    DRAINING, QUALITY, LOOP_LAG, LOOP_LAG_MAX, PLAYOUT_LATE_MAX, STALLS, STALL_SECONDS, VIOLATIONS,
-    THROTTLED_PERIODS, THROTTLED_SECONDS, MEMORY_USED, MEMORY_LIMIT, DISK_USED, CERTIFICATE_END, PROCESSES,
-    PEER_MISSES, TASKS, OBJECTS, BUILD,
+    STAGE_SECONDS, *COUNTERS.values(), PLAYOUT_GAP, TURN_GAPS, BUDGETS_BLOWN, SPECULATIONS, CALLS_LIVE,
+    CALLS_ENDED, CALLS_REFUSED, BAD_REQUESTS, FAILOVERS, PROVIDER_EVENTS, PROVIDER_CONNECT_SECONDS, SLOTS,
+    SLOTS_TAKEN, DRAINING, QUALITY, LOOP_LAG, LOOP_LAG_MAX, LOOP_BUSY, PLAYOUT_LATE_MAX, STALLS,
+    STALL_SECONDS, VIOLATIONS, THROTTLED_PERIODS, THROTTLED_SECONDS, MEMORY_USED, MEMORY_LIMIT, DISK_USED,
+    CERTIFICATE_END, PROCESSES, PEER_MISSES, TASKS, OBJECTS, BUILD,
 )  # fmt: skip
 """All metrics of our own. prometheus-client's `process_*` and `python_gc_*` are exported beside them."""
 

@@ -82,12 +82,23 @@ def print_report(console: Console, report: Report) -> None:
         f"{report.counters.get('underruns', 0)} underruns",
         highlight=False,
     )
+    if report.blown:
+        console.print(f"{report.over_budget} turns over a budget: {_blown(report)}", highlight=False)
     console.print(_trend(report), highlight=False)
     console.print(_table("stage", report.stages))
     for group, values in report.by.items():
         console.print(_table(f"response by {group}", values))
     if report.providers:
         console.print(_table("provider", report.providers))
+
+
+def _blown(report: Report) -> str:
+    """Such as "llm first token 3 (filler 2, none 1)"."""
+    found = []
+    for stage, actions in report.blown.items():
+        done = ", ".join(f"{action} {count}" for action, count in sorted(actions.items()))
+        found.append(f"{stage} {sum(actions.values())} ({done})".replace("_", " "))
+    return "; ".join(found)
 
 
 def _trend(report: Report) -> str:

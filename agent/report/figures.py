@@ -58,6 +58,10 @@ class Report:
     turns: int = 0
     unanswered: int = 0
     interrupted: int = 0
+    over_budget: int = 0
+    """Turns in which at least one of the agent file's budgets was blown."""
+    blown: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Blown budgets by stage: how often what was done about it (`none`: nothing)."""
     stages: dict[str, Figures] = field(default_factory=dict)
     by: dict[str, dict[str, Figures]] = field(default_factory=dict)
     """Response time by `transport`, `language` and `cache`, and by value."""
@@ -93,14 +97,11 @@ def _read_turns(store: sqlite3.Connection, report: Report) -> None:
     providers: dict[str, list[float]] = {}
     step_s = max(report.until_unix_s - report.since_unix_s, 1.0) / TREND_STEPS
     steps: list[list[float]] = [[] for _ in range(TREND_STEPS)]
-    query = (
-        "SELECT unix_s, transport, language, cache, answered, interrupted, stages, providers "
-        "FROM turns WHERE unix_s >= ? AND unix_s < ? ORDER BY unix_s"
-    )
-    for row in store.execute(query, (report.since_unix_s, report.until_unix_s)):
-        unix_s, transport, language, cache, answered, interrupted, stages_text, providers_text = row
+    for row in _turns(store, report):
+        unix_s, transport, language, cache, answered, interrupted, stages_text, providers_text, blown = row
         found: dict[str, Any] = orjson.loads(stages_text)
         report.turns += 1
+        _add_blown(report, orjson.loads(blown))
         report.unanswered += not answered
         report.interrupted += interrupted
         for stage, value in found.items():
@@ -123,6 +124,24 @@ def _read_turns(store: sqlite3.Connection, report: Report) -> None:
         Step(report.since_unix_s + index * step_s, len(values), Figures.of(values))
         for index, values in enumerate(steps)
     ]
+
+
+def _turns(store: sqlite3.Connection, report: Report) -> Iterable[tuple[Any, ...]]:
+    columns = {column[1] for column in store.execute("PRAGMA table_info(turns)")}
+    # A file of version 1 that no server has opened since knows of no budgets.
+    blown = "blown" if "blown" in columns else "'{}'"
+    query = (
+        f"SELECT unix_s, transport, language, cache, answered, interrupted, stages, providers, {blown} "  # noqa: S608  # ours
+        "FROM turns WHERE unix_s >= ? AND unix_s < ? ORDER BY unix_s"
+    )
+    return store.execute(query, (report.since_unix_s, report.until_unix_s))
+
+
+def _add_blown(report: Report, blown: dict[str, str]) -> None:
+    report.over_budget += bool(blown)
+    for stage, action in blown.items():
+        actions = report.blown.setdefault(stage, {})
+        actions[action] = actions.get(action, 0) + 1
 
 
 def _figures(values: dict[str, list[float]]) -> dict[str, Figures]:

@@ -1,12 +1,16 @@
 """The report as one HTML file that needs nothing else."""
 
+import math
 from datetime import UTC, datetime
 from html import escape
 
+from agent.metrics.names import STAGES
 from agent.report.figures import Figures, Report
 
 WIDTH, HEIGHT = 960, 240
 _LEFT, _BOTTOM, _TOP = 60, 28, 10
+_STEPS = 4
+_LEGEND = '<i style="background: var(--p50)"></i>median <i style="background: var(--p95)"></i>95 %'
 _STYLE = """
 :root { color-scheme: light dark; --ink: light-dark(#1a1b25, #eef0f7); --soft: light-dark(#5d5e6d, #99a0b3);
   --card: light-dark(#fff, #141722); --line: light-dark(#e3e0ea, #262b3a);
@@ -17,13 +21,17 @@ h1 { font-size: 26px; letter-spacing: -.02em; margin: 0 0 4px; } h2 { font-size:
 p { color: var(--soft); margin: 0 0 18px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 16px; padding: 18px 22px;
   margin-top: 16px; overflow-x: auto; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; }
-.tiles section { margin: 0; }
-.tiles b { display: block; font-size: 34px; letter-spacing: -.03em; line-height: 1.2; }
-table { border-collapse: collapse; width: 100%; } th { color: var(--soft); font-weight: 500; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(126px, 1fr)); gap: 12px; }
+.tiles section { margin: 0; padding: 14px 16px; color: var(--soft); font-size: 13px; white-space: nowrap; }
+.tiles b { display: block; font-size: 28px; letter-spacing: -.03em; line-height: 1.3; color: var(--ink); }
+.tiles small { font-size: 14px; letter-spacing: 0; color: var(--soft); font-weight: 500; }
+table { border-collapse: collapse; width: 100%; min-width: 520px; table-layout: fixed; }
+th { color: var(--soft); font-weight: 500; }
 th, td { text-align: end; padding: 5px 8px; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: start; } tr:last-child td { border-bottom: 0; }
-svg { width: 100%; height: auto; } text { fill: var(--soft); font-size: 12px; }
+th:first-child, td:first-child { text-align: start; width: 30%; } tr:last-child td { border-bottom: 0; }
+svg { width: 100%; min-width: 620px; height: auto; } text { fill: var(--soft); font-size: 12px; }
+.words :is(th, td):nth-child(2) { text-align: start; }
+h2 i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 5px 0 10px; }
 .grid { stroke: var(--line); }
 .p50, .p95 { fill: none; stroke-width: 2.5; stroke-linejoin: round; stroke-linecap: round; }
 .p50 { stroke: var(--p50); } .p95 { stroke: var(--p95); }
@@ -40,16 +48,18 @@ def report_page(report: Report) -> str:
         ("95 % response", _ms(response.p95 if response else None)),
         ("interrupted", f"{report.interrupted:,}"),
         ("unanswered", f"{report.unanswered:,}"),
+        ("over a budget", f"{report.over_budget:,}"),
     )
     parts = [
         f"<h1>Parley report</h1><p>{_when(report.since_unix_s)} to {_when(report.until_unix_s)} (UTC)</p>",
         '<div class="tiles">'
-        + "".join(f"<section>{escape(name)}<b>{escape(value)}</b></section>" for name, value in tiles)
+        + "".join(f"<section>{escape(name)}<b>{_figure(value)}</b></section>" for name, value in tiles)
         + "</div>",
     ]
     if report.turns:
-        parts.append(f"<section><h2>Response time: median and 95 %</h2>{_chart(report)}</section>")
-        parts.append(_table("Stages", report.stages))
+        parts.append(f"<section><h2>Response time {_LEGEND}</h2>{_chart(report)}</section>")
+        parts.append(_table("Stages", _in_order(report.stages)))
+        parts.append(_blown(report))
         parts += [_table(f"Response by {group}", values) for group, values in report.by.items()]
         parts.append(_table("Providers", report.providers))
     if report.causes:
@@ -75,9 +85,23 @@ def _table(title: str, rows: dict[str, Figures]) -> str:
     return f"<section><h2>{escape(title)}</h2><table>{head}{body}</table></section>"
 
 
+def _blown(report: Report) -> str:
+    """How often each budget was blown, and what was done about it."""
+    if not report.blown:
+        return ""
+    rows = "".join(
+        f"<tr><td>{_words(stage)}<td>{_words(action)}<td>{count:,}"
+        for stage, actions in report.blown.items()
+        for action, count in sorted(actions.items())
+    )
+    head = "<tr><th>stage<th>what was done<th>turns"
+    return f"<section><h2>Blown budgets</h2><table class='words'>{head}{rows}</table></section>"
+
+
 def _chart(report: Report) -> str:
     known = [(step.unix_s, step.response) for step in report.trend if step.response is not None]
-    top = max((figures.p95 for _, figures in known), default=1.0) * 1.1
+    step = _step(max((figures.p95 for _, figures in known), default=1.0))
+    top = step * _STEPS
     span_s = max(report.until_unix_s - report.since_unix_s, 1.0)
     step_s = span_s / max(len(report.trend), 1)
 
@@ -88,10 +112,10 @@ def _chart(report: Report) -> str:
         return _TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - value / top)
 
     parts: list[str] = []
-    for share in (0.0, 0.5, 1.0):
-        level = y(top * share)
+    for number in range(_STEPS + 1):
+        level = y(step * number)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH}" y1="{level:.1f}" y2="{level:.1f}"/>')
-        label = _ms(top * share)
+        label = _ms(step * number)
         parts.append(f'<text x="{_LEFT - 8}" y="{level + 4:.1f}" text-anchor="end">{label}</text>')
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         at = _LEFT + (WIDTH - _LEFT) * share
@@ -101,6 +125,24 @@ def _chart(report: Report) -> str:
         steps = "L".join(f"{x(at):.1f} {y(getattr(figures, name)):.1f}" for at, figures in known)
         parts.append(f'<path class="{name}" d="M{steps}"/>')
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{"".join(parts)}</svg>'
+
+
+def _step(highest: float) -> float:
+    """Round steps of the axis, so that `_STEPS` of them reach beyond `highest`."""
+    power = 10.0 ** math.floor(math.log10(max(highest, 1.0) / _STEPS))
+    return next(power * each for each in (1, 2, 2.5, 5, 10) if power * each * _STEPS > highest)
+
+
+def _in_order(stages: dict[str, Figures]) -> dict[str, Figures]:
+    """As `agent.metrics.names` lists them: from the caller's mouth to his ear."""
+    known = [name.stage.value for name in STAGES]
+    return {name: stages[name] for name in (*known, *sorted(set(stages) - set(known))) if name in stages}
+
+
+def _figure(value: str) -> str:
+    """The unit smaller than the number."""
+    number, _, unit = value.partition(" ")
+    return escape(number) + (f" <small>{escape(unit)}</small>" if unit else "")
 
 
 def _ms(value: float | None) -> str:

@@ -249,6 +249,48 @@ def test_a_recogniser_that_dies_in_the_pause_is_replaced_and_the_turn_is_whole()
     scenario(play)
 
 
+def test_each_word_asked_for_in_a_pause_counts_as_used_or_wasted_and_once() -> None:
+    async def play(scene: Scene) -> None:
+        await scene.open()
+        stream, counters, recognition = scene.one.stream, scene.counters, scene.recognition
+
+        def counted() -> tuple[int, int]:
+            return counters.finalizes_used, counters.finalizes_wasted
+
+        await scene.hear(500)
+        stream.answer = "what are your"
+        recognition.paused()
+        assert counted() == (0, 0), "it is not known yet"
+        recognition.resumed()
+        recognition.resumed()
+        assert counted() == (0, 1), "the caller went on"
+        recognition.paused()
+        await recognition.collect()
+        recognition.taken()
+        assert counted() == (1, 1), "the pause was the end"
+        await recognition.collect()
+        assert counted() == (1, 1), "what is asked for at the end is not begun early"
+        recognition.paused()
+        recognition.forget()
+        assert counted() == (1, 2), "they were no words"
+        stream.answer = None
+        recognition.paused()
+        collecting = asyncio.create_task(recognition.collect())
+        await scene.wait(10)
+        collecting.cancel()
+        await asyncio.gather(collecting, return_exceptions=True)
+        assert counted() == (1, 3), "the caller went on while the answer was waited for"
+        recognition.paused()
+        stream.fail()
+        await scene.wait(100)
+        await recognition.collect()
+        assert counted() == (1, 4), "who was asked has died"
+        recognition.paused()
+
+    scene = scenario(play)
+    assert scene.counters.finalizes_wasted == 5, "the call ended in the pause"
+
+
 def test_a_recogniser_that_wants_sentences_in_one_piece_is_not_asked_in_pauses() -> None:
     async def play(scene: Scene) -> None:
         scene.one.finalizes_pauses = False

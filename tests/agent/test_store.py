@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from agent.errors import ConfigError
 from agent.latency import Stage
 from agent.lines import CallInfo
 from agent.records import CallRecord, TurnRecord
+from agent.report.figures import make_report
 from agent.store import TurnStore, open_store, store_path
 
 NOW = 1_900_000_000.0
@@ -48,6 +50,89 @@ def test_a_call_and_its_turns_are_found_again(tmp_path: Path) -> None:
     ]
     assert rows(path, "SELECT transport, cause FROM calls") == [("twilio-media", "caller_hung_up")]
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_blown_budgets_are_kept_with_their_turn(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = TurnStore(path)
+    record = call()
+    record.turns[1].blown = {Stage.LLM_FIRST_TOKEN: "filler", Stage.RESPONSE: "none"}
+    store.call_ended(record)
+    store.close()
+    assert rows(path, "SELECT turn, blown FROM turns") == [
+        (0, "{}"),
+        (1, '{"llm_first_token":"filler","response":"none"}'),
+    ]
+
+
+def test_a_turn_that_leaves_its_record_is_stored_once_and_later_ones_in_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = TurnStore(path)
+    record = call(turns=4)
+    store.turn_ended(record, record.turns[1])  # the first is stored
+    for _ in range(2):
+        # The second never sounded, and nobody has asked for it yet.
+        store.turn_leaves(record, record.turns[0])
+        record.let_go()
+    store.turn_ended(record, record.turns[1])
+    store.call_ended(record)
+    store.close()
+    assert store.dropped == 0
+    assert rows(path, "SELECT turn, stages FROM turns ORDER BY turn") == [
+        (turn, f'{{"response":{500.25 + turn}}}') for turn in range(4)
+    ]
+
+
+VERSION_1 = """
+CREATE TABLE calls (
+    call_id TEXT PRIMARY KEY, transport TEXT NOT NULL, language TEXT NOT NULL,
+    started_unix_s REAL NOT NULL, ended_unix_s REAL NOT NULL, cause TEXT NOT NULL, counters TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE turns (
+    call_id TEXT NOT NULL, turn INTEGER NOT NULL, unix_s REAL NOT NULL, transport TEXT NOT NULL,
+    language TEXT NOT NULL, kind TEXT NOT NULL, interrupted INTEGER NOT NULL, answered INTEGER NOT NULL,
+    cache TEXT NOT NULL, stages TEXT NOT NULL, providers TEXT NOT NULL, tools TEXT NOT NULL,
+    caller TEXT NOT NULL, agent TEXT NOT NULL, PRIMARY KEY (call_id, turn)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+
+
+def version_1(path: Path) -> None:
+    """A file as servers wrote it before turns had budgets."""
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_1)
+    turn = ("old", 0, NOW - 100, "webrtc", "en", "speech", 0, 1, "", '{"response":480.0}', "{}", "[]", "", "")
+    with connection:
+        connection.execute(f"INSERT INTO turns VALUES ({', '.join('?' * len(turn))})", turn)
+    connection.close()
+
+
+def test_a_file_of_an_older_version_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    version_1(path)
+    with closing(open_store(path, write=False)) as store:
+        found = make_report(store, NOW - 1_000, NOW)
+    assert (found.turns, found.over_budget, found.blown) == (1, 0, {})
+    assert found.stages["response"].p50 == 480.0
+    assert rows(path, "PRAGMA user_version") == [(1,)]
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date_by_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    version_1(path)
+    # Two processes share the file: the second finds it done.
+    first, second = TurnStore(path), TurnStore(path)
+    record = call(turns=1)
+    record.turns[0].blown = {Stage.RESPONSE: "filler"}
+    first.call_ended(record)
+    first.close()
+    second.close()
+    with closing(open_store(path, write=False)) as store:
+        found = make_report(store, NOW - 1_000, NOW + 1)
+    assert (found.turns, found.over_budget, found.blown) == (2, 1, {"response": {"filler": 1}})
+    assert rows(path, "SELECT call_id, blown FROM turns") == [("c1", '{"response":"filler"}'), ("old", "{}")]
+    assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
 def test_turns_are_stored_as_soon_as_the_next_one_sounds(tmp_path: Path) -> None:

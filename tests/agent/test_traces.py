@@ -144,6 +144,45 @@ async def test_stages_follow_one_another_and_end_with_the_first_sound(receiver: 
     assert model["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.09)
 
 
+async def test_blown_budgets_are_on_the_turn_and_on_the_stage(receiver: Receiver) -> None:
+    traces = await traced({})
+    record = call()
+    record.turns[1].blown = {Stage.LLM_FIRST_TOKEN: "next_provider", Stage.RESPONSE: "filler"}
+    end(record)
+    traces.call_ended(record)
+    await asyncio.to_thread(traces.close)
+    told = {
+        span.name: {name: value for name, value in attributes(span).items() if "budget" in name}
+        for span in receiver.spans
+        if any("budget" in name for name in attributes(span))
+    }
+    model = {"parley.budget.llm_first_token.blown": "next_provider"}
+    assert told == {
+        "llm_first_sentence": model,
+        "turn speech": {**model, "parley.budget.response.blown": "filler"},
+    }
+
+
+async def test_on_a_text_line_the_models_span_ends_with_its_first_token(receiver: Receiver) -> None:
+    traces = await traced({})
+    record = CallRecord("c1", CallInfo("twilio-relay", "CA1"), NOW, "en")
+    stages = {Stage.LLM_FIRST_TOKEN: 90.0, Stage.RESPONSE: 95.0, Stage.ADDED: 5.0}
+    record.turns.append(
+        TurnRecord(
+            0, 5_000.0, "en", "when?", "Nine.", answered=True, stages=stages, providers={"llm": "openai"}
+        )
+    )
+    end(record)
+    traces.call_ended(record)
+    await asyncio.to_thread(traces.close)
+    by_name = {span.name: span for span in receiver.spans}
+    assert sorted(by_name) == ["call twilio-relay", "llm_first_token", "turn speech"]
+    model = by_name["llm_first_token"]
+    assert (model.end_time_unix_nano - model.start_time_unix_nano) / 1e6 == pytest.approx(90.0, abs=0.1)
+    assert attributes(model)["gen_ai.provider.name"] == "openai"
+    assert attributes(model)["gen_ai.response.time_to_first_chunk"] == pytest.approx(0.09)
+
+
 async def test_an_unanswered_turn_is_an_error(receiver: Receiver) -> None:
     traces = await traced({})
     record = call()
@@ -209,6 +248,23 @@ async def test_a_turn_never_waits_for_the_spans_of_earlier_ones() -> None:
     await asyncio.to_thread(traces.close)
     assert [name for name in processor.ended if not name.startswith("turn")][-1] == "call twilio-media"
     assert len([name for name in processor.ended if name.startswith("turn")]) == 3
+
+
+async def test_turns_that_leave_their_record_have_spans_and_no_turn_has_two() -> None:
+    processor = Stuck()
+    traces = made(processor)
+    record = call()
+    processor.go.set()
+    traces.turn_ended(record, record.turns[1])
+    for _ in range(2):
+        traces.turn_leaves(record, record.turns[0])
+        record.let_go()
+    end(record)
+    traces.call_ended(record)
+    await asyncio.to_thread(traces.close)
+    assert [name for name in processor.ended if name.startswith("turn")] == [
+        "turn greeting", "turn speech", "turn speech",
+    ]  # fmt: skip
 
 
 async def test_turns_that_the_thread_cannot_keep_up_with_have_no_spans_but_every_call_ends() -> None:

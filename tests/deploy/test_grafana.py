@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.metrics.names import METRICS, STAGE_NAMES
-from tests.deploy.test_prometheus import known_names, names_in
+from tests.deploy.test_prometheus import known_names, names_in, rules
 
 BOARD: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "deploy" / "grafana" / "parley.json").read_text()
@@ -52,6 +52,70 @@ def test_every_label_that_is_grouped_by_exists() -> None:
     for title, expression in expressions():
         for grouped in re.findall(r"by \(([^)]*)\)", expression):
             assert {name.strip() for name in grouped.split(",")} <= labels, title
+
+
+LABELS = {metric.name: set(metric.labels) for metric in METRICS}
+RECORDED = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+OF_SCRAPES = {"job", "instance"}
+"""Prometheus puts these on everything that it scrapes."""
+
+
+def labels_of(name: str) -> set[str]:
+    """What a series may be asked by."""
+    if name in RECORDED:
+        return {"job"} if "by (job" in RECORDED[name] else OF_SCRAPES
+    plain = re.sub("_(bucket|count|sum)$", "", name)
+    return LABELS.get(plain, set()) | OF_SCRAPES | ({"le"} if name.endswith("_bucket") else set())
+
+
+def test_every_series_is_asked_only_by_labels_that_it_has() -> None:
+    for title, expression in expressions():
+        selectors = re.findall(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}", expression)
+        assert selectors, title
+        for name, matchers in selectors:
+            asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
+            assert asked <= labels_of(name), (title, name, asked - labels_of(name))
+        named = {name for name in names_in(expression) if name != "up"}
+        common = set.union(*(labels_of(name) for name in named)) if named else OF_SCRAPES
+        for grouped in re.findall(r"by \(([^)]*)\)", expression):
+            assert {name.strip() for name in grouped.split(",")} <= common, title
+
+
+def test_every_legend_shows_labels_that_the_query_leaves() -> None:
+    for panel in PANELS:
+        for target in panel["targets"]:
+            shown = set(re.findall(r"\{\{(\w+)\}\}", target.get("legendFormat", "")))
+            grouped = re.findall(r"by \(([^)]*)\)", target["expr"])
+            left = {name.strip() for group in grouped for name in group.split(",")} | OF_SCRAPES
+            assert shown <= left, (panel["title"], shown - left)
+
+
+def test_the_agreed_panels_are_there() -> None:
+    asked = {
+        (panel["type"], name)
+        for panel in PANELS
+        for target in panel["targets"]
+        for name in (*names_in(target["expr"]), *re.findall(r'stage="(\w+)"', target["expr"]))
+    }
+    assert {("heatmap", "end_to_end"), ("timeseries", "barge_in"), ("stat", "up")} <= asked
+    assert {
+        ("timeseries", name)
+        for name in (
+            "parley:reconnects:per_call_hour", "parley:underruns:per_minute",
+            "parley:stream_continuity:ratio_5m", "parley:audio_seconds:rate_1m",
+            "parley:messages:rate_1m", "parley_network_quality_index",
+            "parley_turn_gaps_total", "process_cpu_seconds_total", "process_resident_memory_bytes",
+            "parley_speculations_total", "parley_failovers_total", "parley_unanswered_total",
+        )
+    } <= asked  # fmt: skip
+    quantiles = {
+        share
+        for panel in PANELS
+        if panel["title"] == "Barge-in, percentiles"
+        for target in panel["targets"]
+        for share in re.findall(r"histogram_quantile\(([\d.]+)", target["expr"])
+    }
+    assert quantiles == {"0.5", "0.95", "0.99"}
 
 
 def test_panels_have_a_title_a_unit_and_a_place_of_their_own() -> None:

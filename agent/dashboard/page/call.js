@@ -52,6 +52,7 @@ export class CallView {
       call.transport, call.language, clock(call.started), duration(lasted),
       call.ended === null ? call.state : words(call.cause),
       `${call.counters.turns} turns`, `${call.counters.barge_ins} interruptions`,
+      ...(call.left_out ? [`the first ${call.left_out} are not shown`] : []),
     ].join(" · ");
     timeline($(".timeline", this.dialog), call.timeline, lasted);
     const longest = Math.max(500, ...call.turns.map((turn) => turn.stages.response ?? 0));

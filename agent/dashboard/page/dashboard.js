@@ -45,7 +45,7 @@ function present(now) {
   panels.budgets(greeting.stages, now.stages, now.blown);
   panels.waterfall(now.turns, open);
   panels.calls(now, open);
-  panels.providers(now.providers);
+  panels.providers(now.providers, now.finalizes);
   panels.problems(now.problems, now.problem_count);
 }
 

@@ -37,7 +37,7 @@ export function budgets(stages, figures, blown) {
     const late = blown[stage];
     const full = Math.max(high, budget_ms ?? 0, 1) * 1.08;
     return el("div", { class: "budget-row", title: `${text}. ${count} turns${late ? `; over budget: ${done(late)}` : ""}`, data: { level: level(high, budget_ms), stage } },
-      el("b", {}, ...(code ? [el("span", { class: "code" }, code)] : []), words(stage),
+      el("b", {}, ...(code ? [el("span", { class: "code" }, code)] : []), el("span", { class: "name" }, words(stage)),
         ...(late ? [el("span", { class: "over" }, `▲ ${Object.values(late).reduce((sum, count) => sum + count, 0)}`)] : [])),
       el("div", { class: "track" },
         el("i", { css: { "--width": `${(high / full) * 100}%` } }),
@@ -56,9 +56,13 @@ export function parts(turn, longest) {
     el("i", { data: { part }, title: `${words(part)} ${ms(stages[part])} ms`, css: { "--width": `${(stages[part] / longest) * 100}%` } })));
 }
 
-/** Where a filler sounded first, the model's sentence is no part of the response: the wait for it until then is. */
+/**
+ * Where a filler sounded first, the model's sentence is no part of the response: the wait for it until then is.
+ * On text lines the first token is what the response waited for.
+ */
 function withWait({ stages, blown }) {
-  if (!Object.values(blown ?? {}).includes("filler") || stages.llm_first_sentence !== undefined) return stages;
+  if (stages.llm_first_sentence !== undefined) return stages;
+  if (!Object.values(blown ?? {}).includes("filler")) return { ...stages, llm_first_sentence: stages.llm_first_token ?? 0 };
   const known = PARTS.reduce((sum, part) => sum + (stages[part] ?? 0), 0);
   return { ...stages, llm_first_sentence: stages.response - known };
 }
@@ -100,7 +104,8 @@ function row([id, transport, language, state, started, turns, response, cause], 
     el("span", {}, response === null ? `${turns} turns` : `${ms(response)} ms`));
 }
 
-export function providers(list) {
+export function providers(list, [used, wasted]) {
+  $("#providers [data-early]").textContent = used + wasted ? `asked early: ${used} of ${used + wasted} used` : "";
   const rows = list.map(({ kind, name, turns, failures, ms: times }) => {
     const state = failures > turns * 0.1 && failures ? "bad" : turns ? "good" : "none";
     return el("div", { class: "provider", data: { level: state } },

@@ -1,11 +1,19 @@
 """A browser for the dashboard's tests."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser import CHROMIUM, chromium, connected
+from tests.browser import CHROMIUM, chromium, connected, share_one_loop, without_contexts
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The connection to the browser lives on one loop."""
+    share_one_loop(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +25,14 @@ def devtools() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-async def browser(devtools: str) -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def connection(devtools: str) -> AsyncIterator[Browser]:
+    """Playwright starts once."""
     async with connected(devtools) as browser:
         yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(connection: Browser) -> AsyncIterator[Browser]:
+    yield connection
+    await without_contexts(connection)

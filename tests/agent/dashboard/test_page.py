@@ -65,6 +65,30 @@ async def test_a_blown_budget_is_marked_at_its_stage_its_turn_and_in_its_call(br
         assert console.errors == []
 
 
+async def test_on_a_text_line_the_models_part_is_the_wait_for_its_first_token(browser: Browser) -> None:
+    async with side_port() as (stage, client):
+        record = stage.ended_call("c0ffee", 1)
+        stages = {Stage.LLM_FIRST_TOKEN: 90.0, Stage.RESPONSE: 100.0, Stage.ADDED: 10.0}
+        record.turns[0].stages = stages
+        page = await browser.new_page()
+        await page.goto(str(client.make_url("/")))
+        parts = page.locator("#turns .turn .parts i")
+        await expect(parts).to_have_count(2)
+        assert [await part.get_attribute("data-part") for part in await parts.all()] == [
+            "llm_first_sentence", "added",
+        ]  # fmt: skip
+
+
+async def test_words_that_were_asked_for_early_are_told_beside_the_providers(browser: Browser) -> None:
+    async with side_port() as (stage, client):
+        for call, used in zip(stage.live(3), (True, True, False), strict=True):
+            call.record.counters.count_early_finalize(used=used)
+        await stage.process.calls.hang_up("LIVE0", "completed")
+        page = await browser.new_page()
+        await page.goto(str(client.make_url("/")))
+        await expect(page.locator("#providers [data-early]")).to_have_text("asked early: 2 of 3 used")
+
+
 async def test_the_present_follows_by_itself(browser: Browser) -> None:
     async with side_port() as (stage, client):
         page = await browser.new_page()
@@ -121,7 +145,7 @@ async def test_it_says_when_the_server_is_gone_and_comes_back(
             task.cancel()
         await expect(page.locator("#status")).to_have_text("no connection to the server")
         monkeypatch.setattr(feed, "MAX_WATCHERS", 1)
-        await expect(page.locator("#status")).to_have_text("answering calls", timeout=6_000)
+        await expect(page.locator("#status")).to_have_text("answering calls")
 
 
 async def test_a_locked_dashboard_asks_for_its_token(browser: Browser) -> None:
@@ -173,6 +197,6 @@ async def test_a_slow_page_is_asleep_when_nobody_looks_at_it(browser: Browser) -
         await page.goto(str(client.make_url("/")))
         await expect(page.locator("#status")).to_have_text("answering calls")
         await page.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while stage.dashboard.watchers:  # noqa: ASYNC110  # the server's own state, which tells nobody
                 await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.latency import CallCounters, Stage
 from agent.lines import CallInfo
 from agent.metrics import COUNTER_HELP, LatencyBook, Metrics, Watch
+from agent.metrics.host import Host
 from agent.metrics.names import METRICS, PROCESS_METRICS, Kind
 from agent.records import CallRecord, TurnRecord
 from providers.connections import ConnectStats
@@ -41,7 +42,8 @@ def metrics_of(process: Process, **parts: object) -> Metrics:
 
 def test_every_counter_of_a_call_has_its_help() -> None:
     whole = {counter.name for counter in fields(CallCounters) if counter.type is int}
-    assert set(COUNTER_HELP) == whole
+    # These two are told by kind and outcome.
+    assert set(COUNTER_HELP) == whole - {"finalizes_used", "finalizes_wasted"}
     assert {counter.name for counter in fields(CallCounters)} - whole == {"gap_ms"}
 
 
@@ -65,6 +67,25 @@ def test_counters_of_live_and_ended_calls_are_summed_when_scraped() -> None:
         assert found["parley_bad_requests_total", frozenset(("twilio", "bad_signature"))] == 1
         assert (found["parley_slots", NONE], found["parley_slots_taken", NONE]) == (2, 1)
         assert ("process_resident_memory_bytes", NONE) in found
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_work_begun_early_is_told_by_kind_and_outcome() -> None:
+    async def scenario() -> None:
+        process = Process(max_calls=2, clock=virtual_clock())
+        metrics = metrics_of(process)
+        process.media("CA1")
+        process.media("CA2")
+        for call in process.calls.live:
+            for used in (True, True, False):
+                call.record.counters.count_early_finalize(used=used)
+        await process.calls.hang_up("CA1", "caller_hung_up")
+        found = samples(metrics)
+        labels = ("finalize", "twilio-media")
+        assert found["parley_speculations_total", frozenset((*labels, "used"))] == 4
+        assert found["parley_speculations_total", frozenset((*labels, "wasted"))] == 2
         await process.close()
 
     run_virtually(scenario)
@@ -205,6 +226,31 @@ def test_the_certificates_end_is_told(tmp_path: Path, caplog: pytest.LogCaptureF
         certificate.write_text("no certificate")
         assert (name, NONE) not in samples(metrics_of(process, certificate=certificate))
         assert "cannot be read" in caplog.text
+        await process.close()
+
+    run_virtually(scenario)
+
+
+def test_throttling_and_memory_of_the_cgroup_are_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "sys/fs/cgroup/pod7"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/pod7\n")
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 8000 kB\nMemAvailable: 6000 kB\n")
+    (group / "cpu.stat").write_text("nr_periods 50\nnr_throttled 12\nthrottled_usec 3500000\n")
+    (group / "memory.current").write_text("3000000\n")
+    (group / "memory.max").write_text("4000000\n")
+    monkeypatch.setattr("agent.metrics.collect.Host", lambda: Host(tmp_path))
+
+    async def scenario() -> None:
+        process = Process(clock=virtual_clock())
+        found = samples(metrics_of(process))
+        assert found["parley_cpu_throttled_periods_total", NONE] == 12
+        assert found["parley_cpu_throttled_seconds_total", NONE] == 3.5
+        assert found["parley_memory_used_bytes", NONE] == 3_000_000
+        assert found["parley_memory_limit_bytes", NONE] == 4_000_000
         await process.close()
 
     run_virtually(scenario)

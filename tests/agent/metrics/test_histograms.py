@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.metrics.histograms import (
     LENGTH,
+    MAX_FRESH,
     MAX_SERIES,
     MAX_US,
     SINCE_START,
@@ -218,3 +219,21 @@ def test_what_is_no_histogram_of_ours_is_refused(histogram: object) -> None:
         LatencyTable(0.0).add_encoded([entry], 0.0)  # type: ignore[list-item]
     with pytest.raises(ValueError, match="not a series"):
         LatencyTable(0.0).add_encoded([{"stage": "response"}], 0.0)
+
+
+def test_what_waits_to_be_put_in_its_place_is_bounded_and_counts_for_every_reader() -> None:
+    table = LatencyTable(0.0)
+    values = [1.0 + number * 0.5 for number in range(3 * MAX_FRESH)]
+    for value in values:
+        table.record(KEY, value, 0.0)
+        assert len(table._fresh) < MAX_FRESH
+    series = table.series[KEY]
+    for window in (*(each.name for each in WINDOWS), SINCE_START):
+        assert table.counts(window, series).sum() == len(values)
+        table.record(KEY, 5.0, 0.0)
+        values.append(5.0)
+    assert figures(table)["count"] == len(values)
+    # What had not been put in its place when its slot ended is forgotten with that slot.
+    table.record(KEY, 5.0, 0.0)
+    assert figures(table, "1m", 2 * MINUTE_MS)["count"] == 0
+    assert figures(table, "5m", 2 * MINUTE_MS)["count"] == len(values) + 1

@@ -27,6 +27,8 @@ def stored(tmp_path: Path) -> Path:
             turn = TurnRecord(index, index * 5_000.0, "en", "x", "y", answered=index != 3, stages=stages)
             turn.providers = {"llm": "<openai>"}
             turn.interrupted = index == 2
+            if index == 4:
+                turn.blown = {Stage.LLM_FIRST_TOKEN: ("smaller_model", "none")[number % 2]}
             record.turns.append(turn)
         record.ended_unix_s, record.cause = began + 30, "caller_hung_up"
         record.counters.provider_failures = 1
@@ -53,6 +55,19 @@ def test_percentiles_and_trends(stored: Path, capsys: pytest.CaptureFixture[str]
     assert set(found["by"]["transport"]) == {"twilio-media", "telnyx-media"}
     assert found["providers"]["llm <openai>"]["count"] == 100
     assert sum(step["turns"] for step in found["trend"]) == 100
+
+
+def test_blown_budgets_are_told_with_what_was_done(
+    stored: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    saved, page = tmp_path / "out.json", tmp_path / "report.html"
+    assert report("--store", str(stored), "--json", str(saved), "--html", str(page)) == 0
+    told = "20 turns over a budget: llm first token 20 (none 10, smaller model 10)"
+    assert told in " ".join(capsys.readouterr().out.split())
+    found = json.loads(saved.read_text())
+    assert found["over_budget"] == 20
+    assert found["blown"] == {"llm_first_token": {"none": 10, "smaller_model": 10}}
+    assert "<td>llm first token<td>smaller model<td>10" in page.read_text()
 
 
 def test_only_what_was_asked_for(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
