@@ -9,6 +9,7 @@ from typing import Protocol
 from agent.agentfile.schema import Turns
 from agent.audio.codec import make_decoder
 from agent.audio.formats import FRAME_MS, linear
+from agent.audio.tail import SpeechTail
 from agent.audio.vad import SpeechChange, SpeechGate, VoiceDetector
 from agent.chains import STTChain
 from agent.clock import Clock
@@ -73,7 +74,7 @@ class EarsListener(Protocol):
         """The sound that stopped the agent was no words."""
 
     def endpoint(self, last_voiced_ms: float) -> None:
-        """The caller's turn is over; its last voiced sample came in at `last_voiced_ms`."""
+        """The caller's turn is over; its last sound (`agent.audio.tail`) came in at `last_voiced_ms`."""
 
 
 class Ears:
@@ -111,6 +112,7 @@ class Ears:
         self._rest = b""
         self._vad = VoiceDetector(line.inbound.rate_hz)
         self._gate = SpeechGate()
+        self._tail = SpeechTail()
         self._audio_clock = AudioClock()
         self._last_voiced_ms = self.began_ms = self._clock.now_ms()
         self._ask_echo_ms = 0.0
@@ -152,6 +154,7 @@ class Ears:
     def _frame(self, pcm: bytes, at_ms: float) -> None:
         voiced = self._vad.is_voiced(pcm)
         change = self._gate.update(voiced)
+        self._tail.add(self._vad.rms, voiced)
         if voiced:
             self._last_voiced_ms = at_ms
             if self._pausing:
@@ -182,7 +185,7 @@ class Ears:
     def _silence(self, at_ms: float) -> None:
         """A silent frame in the caller's turn: a pause, or the end."""
         if self._silent_for(self._wait_ms, at_ms):
-            self._call.endpoint(self._last_voiced_ms)
+            self._call.endpoint(self._last_voiced_ms + self._tail.release_ms())
         elif not self._pausing and self._silent_for(PAUSE_MS, at_ms):
             self._pausing = True
             self.recognition.paused()
@@ -251,6 +254,8 @@ class Ears:
             # Speech that was too soft for voice detection, or that recognition was late with.
             if self._interrupts():
                 self._last_voiced_ms = self._clock.now_ms()
+                # This is not the moment of a sound: nothing is to be added to it.
+                self._tail = SpeechTail()
                 self._voiced = True
                 self._call.words()
             elif transcript.final:

@@ -5,8 +5,6 @@ heap at once, and the next call's block fits where it was. (A `bytearray` per ca
 20 were in use, and left holes between the calls.)
 """
 
-from collections import deque
-
 BLOCK_BYTES = 4_096
 """Half a second of G.711."""
 
@@ -18,7 +16,7 @@ class Tape:
 
     def __init__(self, start: int = 0) -> None:
         """Empty, with `start` as the position of the first byte to come."""
-        self._blocks: deque[bytearray] = deque()
+        self._blocks: list[bytearray] = []  # some ten: a deque alone takes as much as 80 entries
         self._base = start
         self.start = start
         """What lies before this is forgotten."""
@@ -58,5 +56,5 @@ class Tape:
         """Give back what lies before `position`, which is no further than `end`."""
         self.start = max(self.start, min(position, self.end))
         while self._blocks and self._base + BLOCK_BYTES <= self.start:
-            self._blocks.popleft()
+            del self._blocks[0]
             self._base += BLOCK_BYTES

@@ -121,6 +121,11 @@ class VoiceDetector:
         self._last_high = math.inf
 
     @property
+    def rms(self) -> int:
+        """Level of the last frame, of PCM16: 0 to 32768."""
+        return self._rms
+
+    @property
     def level_dbfs(self) -> float:
         """Level of the last frame; -100 for digital silence."""
         return _dbfs(self._rms)

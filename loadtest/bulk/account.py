@@ -77,14 +77,6 @@ def stages_of(records: Iterable[dict[str, Any]], since_unix_s: float) -> dict[st
     return found
 
 
-async def read_call_ids(side_url: str, transport: str, token: str | None = None) -> list[str]:
-    """The platform's ids of the calls that are on over `transport`. Raises `Unreachable`."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT, headers=_headers(token)) as client:
-        text = await _get(client, f"{side_url}/calls")
-    live = orjson.loads(text or b"{}").get("live", [])
-    return [str(call["platform_call_id"]) for call in live if call["transport"] == transport]
-
-
 async def read_records(
     side_url: str, call_ids: Iterable[str], token: str | None = None
 ) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass
 
 from agent.clock import Clock, Timer
@@ -20,7 +21,12 @@ _RAMP_FACTOR, _RAMP_ROOM_S = 3.0, 30.0
 their own time-out would take an hour."""
 MAX_LATE_MS = 5.0
 """p99 of our own pacing error beyond which a run says nothing: a quarter of a frame."""
+TRY_AGAIN_LATER = 1013
+"""Close code (IANA's registry of RFC 6455) with which a server refuses a call: a ConversationRelay or media
+socket names its call only after the upgrade. The server ends no call with it that it has taken."""
 _CHANCE_SEED = 1
+_MAX_ENDED = 200
+"""Calls that have ended and whose turns are still asked for (`loadtest.scenarios.measure.MAX_RECORDS`)."""
 _MAX_REDIALS = 4096
 """Calls that wait to call again: no scenario has more calls at once that hang up by themselves."""
 
@@ -36,19 +42,24 @@ class Member:
     """A relay call's next turn; when a browser's is looked at again."""
     tick: Tick | None = None
     """A media call's, known to the pacer."""
+    leaving: bool = False
+    """It ends as soon as the next caller is on."""
 
 
 class Fleet(ABC):
     """Callers of one kind: `open`, measure, `close`.
 
-    With `redial_ms` a call that ended before its time (by the server, a cut socket, a refusal, its script) is
-    made again after so long, until there are as many as wanted.
+    With `redial_ms` a call that ended before its time (by the server, a cut socket, a refusal) is made again
+    after so long, until there are as many as wanted; and before a caller hangs up as scripted, the next one
+    is on, so that there are as many at every moment.
     """
 
     def __init__(self, target: Target, clock: Clock, redial_ms: float | None = None) -> None:
         self.figures = Figures()
         self.refused = 0
         """Calls that were not answered, since the beginning."""
+        self.lost = 0
+        """Calls that the server ended, or whose socket went, since the beginning."""
         self.wanted = 0
         """Calls that there should be."""
         self._target = target
@@ -60,7 +71,10 @@ class Fleet(ABC):
         """Why the last call that was not answered was not."""
         self._redials: dict[Timer, int] = {}
         self._dialling: set[asyncio.Task[None]] = set()
+        self._relieving: set[asyncio.Task[None]] = set()
+        """Callers who take the place of one that is leaving."""
         self._numbers = self._opened = 0
+        self._ended: deque[str] = deque(maxlen=_MAX_ENDED)
         # Of the sockets that are closed.
         self._gone_blocked = self._gone_lost = 0
         self._chance = random.Random(_CHANCE_SEED)
@@ -77,8 +91,9 @@ class Fleet(ABC):
 
     @property
     def call_ids(self) -> list[str]:
-        """The platform's ids of the calls that are on."""
-        return [member.call.call_id for member in self._members if not member.sock.closed]
+        """The platform's ids of the calls that are on, and of the latest that ended since measuring began."""
+        on = [member.call.call_id for member in self._members if not member.sock.closed]
+        return [*on, *self._ended]
 
     async def open(self, count: int, per_s: float) -> None:
         """Open `count` more calls, `per_s` a second. Raises `Unreachable` if none could be opened.
@@ -131,6 +146,7 @@ class Fleet(ABC):
         """Forget what was measured while calls were opened."""
         self.figures = Figures()
         self._gone_blocked = self._gone_lost = 0
+        self._ended.clear()
         for member in self._members:
             member.call.figures = self.figures
             member.sock.blocked = member.sock.lost = 0
@@ -143,7 +159,7 @@ class Fleet(ABC):
 
     async def gone(self) -> None:
         """After `close`: return once all have taken leave, where that takes time."""
-        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await asyncio.gather(*self._dialling, *self._relieving, return_exceptions=True)
 
     def close(self) -> None:
         """Hang up all calls, and call no more."""
@@ -151,7 +167,7 @@ class Fleet(ABC):
         for timer in self._redials:
             timer.cancel()
         self._redials.clear()
-        for task in self._dialling:
+        for task in self._dialling | self._relieving:
             task.cancel()
         for member in list(self._members):
             self._leave(member)
@@ -197,19 +213,40 @@ class Fleet(ABC):
         if member.sock.closed:
             self._lost(member)
 
-    def _lost(self, member: Member | None) -> None:
-        """The server ended the call, or its socket went."""
+    def _lost(self, member: Member | None, code: int = 1006) -> None:
+        """The server ended the call with this close code, or its socket went; or it never took it."""
         if self._closing or member is None or member not in self._members:
             return
-        self.figures.lost_calls += 1
         self._forget(member)
+        if code == TRY_AGAIN_LATER:
+            self._ended.pop()  # it never was a call
+            self._refusal = "the server is busy (1013)"
+            self._opened -= 1
+            self.refused += 1
+            self.figures.refused_calls += 1
+        else:
+            self.lost += 1
+            self.figures.lost_calls += 1
         self._call_again(member.number)
 
     def _hangs_up(self, member: Member) -> None:
         """The caller's script says so."""
-        self.figures.hang_ups += 1
-        self._leave(member)
-        self._call_again(member.number)
+        if member.leaving:
+            return
+        member.leaving = True
+        if self._redial_ms is None or self._closing:
+            self.figures.hang_ups += 1
+            self._leave(member)
+            return
+        task = asyncio.get_running_loop().create_task(self._relieve(member), name="takes a caller's place")
+        self._relieving.add(task)
+        task.add_done_callback(self._relieving.discard)
+
+    async def _relieve(self, member: Member) -> None:
+        await self._dial(member.number)
+        if member in self._members:
+            self.figures.hang_ups += 1
+            self._leave(member)
 
     def _leave(self, member: Member) -> None:
         self._forget(member)
@@ -221,6 +258,7 @@ class Fleet(ABC):
     def _forget(self, member: Member) -> None:
         self._stopped(member)
         self._members.remove(member)
+        self._ended.append(member.call.call_id)
         self._gone_blocked += member.sock.blocked
         self._gone_lost += member.sock.lost
 

@@ -21,7 +21,7 @@ from loadtest.bulk.dialect import FIRST_SEQUENCE, Stream
 from loadtest.bulk.figures import Answered, Figures
 from loadtest.bulk.first_word import PROBE_MS, Expected, lost_ms
 from loadtest.bulk.playback import DEAD_AIR_MS, Playback
-from loadtest.bulk.script import Script
+from loadtest.bulk.script import Script, lasts_ms
 from loadtest.bulk.speech import CallerSpeech, Said
 
 DONE_MS = 400.0
@@ -51,6 +51,8 @@ class Doing(Enum):
 class MediaCall:
     """One caller."""
 
+    codec_delay_ms: float = 0.0
+    """By how much the codec delays what is heard: no part of what the server can know."""
     still_speaking_ms = 0.0
     """How long after the end of what came the agent may still be in the middle of it."""
 
@@ -71,6 +73,7 @@ class MediaCall:
         self._turn = seed
         """Callers begin at different sentences, and interrupt in different turns."""
         self._hang_up_turn = seed + script.hang_up_after
+        self._lasts_ms = lasts_ms(script.hang_up_after_ms, self._chance)
         self._saying: Said | None = None
         self._said = 0
         self._begun_ms: float | None = None
@@ -97,6 +100,8 @@ class MediaCall:
         """20 ms passed: the frames to send, media first."""
         if self._begun_ms is None:
             self._begun_ms = now_ms
+        elif now_ms - self._begun_ms >= self._lasts_ms:
+            self.over = True
         payload = self._payload(now_ms)
         self._chunk += 1
         data = self._stream.media(self._sequence, self._chunk, self._chunk * FRAME_MS, payload)
@@ -283,7 +288,8 @@ class MediaCall:
         else:
             sent_ms = self._voiced_sent_ms
             self.figures.voice_to_voice_ms.append(took_ms)
-            self.figures.answered.append(Answered(self.call_id, sent_ms, plays_ms + audible_ms - sent_ms))
+            heard_ms = plays_ms + max(audible_ms - self.codec_delay_ms, 0.0)
+            self.figures.answered.append(Answered(self.call_id, sent_ms, heard_ms - sent_ms))
         self.figures.waited(took_ms, DEAD_AIR_MS)
         self._keyed = False
         self._beginning = bytearray()

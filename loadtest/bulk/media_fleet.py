@@ -89,7 +89,7 @@ class MediaFleet(PacedFleet):
             self._target.port,
             dialect.path,
             on_text,
-            lambda _code: self._lost(member),
+            lambda code: self._lost(member, code),
             self._target.tls,
         )
         # The figures may have been replaced while the handshake was under way.

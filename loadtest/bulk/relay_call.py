@@ -1,15 +1,20 @@
 """One bulk caller over ConversationRelay: prompts at a fixed rhythm, without socket or clock."""
 
+import math
+
 import orjson
 
 from loadtest.bulk.figures import Answered, Figures
 from loadtest.bulk.frames import client_frame
 from loadtest.bulk.playback import DEAD_AIR_MS
+from loadtest.bulk.script import Script
 from loadtest.callers.identity import twilio_identity
 from loadtest.callers.twilio_relay import TwilioRelayFarEnd
 from loadtest.callers.utterance import CHARS_PER_S
 
 PATH = "/twilio/relay"
+STAYS = Script()
+"""One who asks and asks."""
 NAME = "twilio-relay"
 _PROMPT = "What are your opening hours?"
 _LANGUAGE = "en-US"
@@ -20,9 +25,18 @@ class RelayCall:
     prompt if it has not finished."""
 
     def __init__(
-        self, figures: Figures, reply: str = "", hang_up_after: int = 0, begun_ms: float | None = None
+        self,
+        figures: Figures,
+        reply: str = "",
+        script: Script = STAYS,
+        begun_ms: float | None = None,
+        until_ms: float = math.inf,
     ) -> None:
-        """`reply` is what every answer has to begin with, if that is known. `hang_up_after`: see `Script`."""
+        """`reply` is what every answer has to begin with, if that is known.
+
+        Of `script` the caller keeps `hang_up_after`, `keys_every` and `keys`; from `until_ms` on nothing more
+        is asked.
+        """
         far_end = TwilioRelayFarEnd(twilio_identity(), {})
         self.call_id = far_end.call_id
         self.opening = client_frame(far_end.setup().encode())
@@ -32,9 +46,13 @@ class RelayCall:
         self._far_end = far_end
         self._prompt = client_frame(far_end.prompt(_PROMPT, language=_LANGUAGE, last=True).encode())
         self._reply = reply
-        self._turns_left = hang_up_after
+        self._script = script
+        self._turn = 0
+        self._until_ms = until_ms
         self._greeting_from_ms = begun_ms
         self._asked_ms: float | None = None
+        self._keyed = False
+        """The present turn is one of keys."""
         self._answered = False
         self._text = ""
         self._spoken_from_ms = 0.0
@@ -47,9 +65,11 @@ class RelayCall:
         if self._answered:
             self._check_beginning()
         self.figures.turns += 1
-        self._turns_left -= 1
-        self.over = self._turns_left == 0
-        data = self._interrupt(now_ms) + self._prompt
+        every, leaves_after = self._script.keys_every, self._script.hang_up_after
+        self._keyed = bool(every) and self._turn % every == every - 1
+        self._turn += 1
+        self.over = self._turn == leaves_after or now_ms >= self._until_ms
+        data = self._interrupt(now_ms) + (self._keys() if self._keyed else self._prompt)
         self._asked_ms, self._text, self._answered = now_ms, "", False
         self._greeting_from_ms = None
         return data
@@ -69,8 +89,12 @@ class RelayCall:
             self.figures.greeting_ms.append(now_ms - self._greeting_from_ms)
             self._greeting_from_ms = None
         if self._asked_ms is not None:
-            self.figures.voice_to_voice_ms.append(now_ms - self._asked_ms)
-            self.figures.answered.append(Answered(self.call_id, self._asked_ms, now_ms - self._asked_ms))
+            took_ms = now_ms - self._asked_ms
+            if self._keyed:
+                self.figures.keys_to_voice_ms.append(took_ms)
+            else:
+                self.figures.voice_to_voice_ms.append(took_ms)
+                self.figures.answered.append(Answered(self.call_id, self._asked_ms, took_ms))
             self.figures.waited(now_ms - self._asked_ms, DEAD_AIR_MS)
             self._asked_ms = None
             self._answered = True
@@ -94,6 +118,9 @@ class RelayCall:
             self.figures.first_word_lost_ms.append(missing * 1000 / CHARS_PER_S)
         else:
             self.figures.first_words_unknown += 1
+
+    def _keys(self) -> bytes:
+        return b"".join(client_frame(self._far_end.dtmf(digit).encode()) for digit in self._script.keys)
 
     def _interrupt(self, now_ms: float) -> bytes:
         heard_ms = now_ms - self._spoken_from_ms

@@ -3,7 +3,8 @@
 from agent.clock import Clock
 from loadtest.bulk.fleet import Fleet, Member
 from loadtest.bulk.pacer import Lateness
-from loadtest.bulk.relay_call import PATH, RelayCall
+from loadtest.bulk.relay_call import PATH, STAYS, RelayCall
+from loadtest.bulk.script import Script, lasts_ms
 from loadtest.bulk.socket import Target, open_socket
 
 
@@ -17,15 +18,15 @@ class RelayFleet(Fleet):
         turn_ms: float = 10_000.0,
         *,
         reply: str = "",
-        hang_up_after: int = 0,
+        script: Script = STAYS,
         redial_ms: float | None = None,
     ) -> None:
-        """`reply` and `hang_up_after`: see `RelayCall`."""
+        """`reply` as for `RelayCall`; of `script` as there, and `hang_up_after_ms`."""
         super().__init__(target, clock, redial_ms)
         self._late = Lateness()
         self._turn_ms = turn_ms
         self._reply = reply
-        self._hang_up_after = hang_up_after
+        self._script = script
 
     def _begin(self) -> None:
         pass  # nothing is shared by the calls
@@ -40,14 +41,16 @@ class RelayFleet(Fleet):
 
     async def _connect(self, number: int) -> Member:
         clock = self._clock
-        call = RelayCall(self.figures, self._reply, self._hang_up_after, clock.now_ms())
+        now_ms = clock.now_ms()
+        until_ms = now_ms + lasts_ms(self._script.hang_up_after_ms, self._chance)
+        call = RelayCall(self.figures, self._reply, self._script, now_ms, until_ms)
         member: Member | None = None
         sock = await open_socket(
             self._target.host,
             self._target.port,
             PATH,
             lambda text: call.received(text, clock.now_ms()),
-            lambda _code: self._lost(member),
+            lambda code: self._lost(member, code),
             self._target.tls,
         )
         call.figures = self.figures

@@ -1,5 +1,7 @@
 """How bulk callers behave."""
 
+import math
+import random
 from dataclasses import dataclass
 
 
@@ -21,5 +23,15 @@ class Script:
     """... these: `0-9 * #`."""
     hang_up_after: int = 0
     """Turns until the caller hangs up, whatever the agent is doing then; 0 stays."""
+    hang_up_after_ms: float = 0.0
+    """The same by time: this on average, half as long to half as long again. 0 stays."""
     answer_within_ms: float = 5000.0
     """Then a turn counts as unanswered and the caller asks again."""
+
+
+def lasts_ms(mean_ms: float, chance: random.Random) -> float:
+    """How long a call lasts whose script says `hang_up_after_ms`: infinite for 0.
+
+    Uniform, so that calls which began together do not end together.
+    """
+    return chance.uniform(0.5, 1.5) * mean_ms if mean_ms else math.inf

@@ -13,6 +13,7 @@ from loadtest.bulk.script import Script
 from loadtest.bulk.socket import Target
 from loadtest.bulk.speech import CallerSpeech
 from loadtest.bulk.webrtc_call import WebRtcCall
+from loadtest.bulk.webrtc_codec import OPUS, BrowserCodec
 from loadtest.bulk.webrtc_peer import WebRtcPeer
 
 GONE_MS = 5_000.0
@@ -30,33 +31,35 @@ class WebRtcFleet(PacedFleet):
         speech: CallerSpeech,
         script: Script,
         redial_ms: float | None = None,
+        codec: BrowserCodec = OPUS,
     ) -> None:
-        """`speech` of `webrtc_call.opus_speech`."""
+        """`speech` of `codec.speech`."""
         super().__init__(target, clock, redial_ms)
+        self._codec = codec
         self._speech = speech
         self._script = script
         self._certificate = RTCCertificate.generateCertificate()
         self._client: aiohttp.ClientSession | None = None
         self._peers: set[WebRtcPeer] = set()
 
-    @property
-    def call_ids(self) -> list[str]:
-        """None: a browser is not told its call's id. The server knows (`account.read_call_ids`)."""
-        return []
-
     async def _connect(self, number: int) -> Member:
         if self._client is None:
             self._client = aiohttp.ClientSession()
         clock = self._clock
-        call = WebRtcCall(f"webrtc-{number}", self._speech, self._script, self.figures, number)
         member: Member | None = None
         peer = WebRtcPeer(
             self._certificate,
-            lambda packet: call.packet(packet, clock.now_ms()),
+            lambda packet, begins: call.packet(packet, clock.now_ms(), begins=begins),
             lambda _code: self._lost(member),
+            self._codec,
+            keypad=bool(self._script.keys_every),
+        )
+        call = WebRtcCall(
+            f"webrtc-{number}", self._speech, self._script, self.figures, number, self._codec, peer.press
         )
         await peer.open(self._client, self._target)
         self._peers = {each for each in self._peers if not each.closed or _leaving(each)} | {peer}
+        call.call_id = peer.call_id or call.call_id
         # The figures may have been replaced while the handshake was under way.
         call.figures = self.figures
         member = Member(number, call, peer)

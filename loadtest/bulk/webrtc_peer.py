@@ -7,30 +7,44 @@ time, and what comes is handed over undecoded, at the moment when it comes. Offe
 # ruff: noqa: SLF001  # aiortc's DTLS has SRTP sessions and a role, aioice a pair: no public way to them
 
 import asyncio
+import json
 import secrets
 from collections.abc import Callable
 
 import aiohttp
 import aioice
 import pylibsrtp
-from aiortc import RTCCertificate, RTCDtlsParameters, RTCDtlsTransport
+from aiortc import (
+    RTCCertificate,
+    RTCDataChannel,
+    RTCDataChannelParameters,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCSctpCapabilities,
+    RTCSctpTransport,
+)
 from aiortc.sdp import SessionDescription
 
 from agent.errors import WireError
 from loadtest.bulk.socket import Target
+from loadtest.bulk.webrtc_codec import OPUS, BrowserCodec
 from loadtest.callers.errors import CallRefused, Unreachable
+from transports.webrtc.messages import CHANNEL, VERSION
 from transports.webrtc.rtp import RtpPacket, build_rtp, is_rtcp, parse_rtp
+from transports.webrtc.whip import CALL_ID_HEADER
 
 PATH = "/webrtc"
-OPUS_TYPE = 111
-"""The payload type that browsers give Opus; any dynamic one would do."""
-STEP = 960
-"""20 ms of Opus's RTP clock, 48 kHz whatever the audio (RFC 7587, 4.1)."""
+_SCTP_PORT = 5000
+"""What everybody uses over DTLS (RFC 8841, 5.1)."""
+_MAX_MESSAGE_BYTES = 65_536
+_MARKER = 0x80
+"""Of the second byte (RFC 3550, 5.1)."""
 _OPEN_S = 10.0
 """From the offer to the first packet: candidates, checks, a handshake. Browsers give up after 15 to 30 s."""
 _HANG_UP_S = 2.0
 
-OnPacket = Callable[[RtpPacket], None]
+OnPacket = Callable[[RtpPacket, bool], None]
+"""With the marker bit."""
 
 
 class _Ice(aioice.Connection):
@@ -57,11 +71,18 @@ class _UnderDtls:
 
 
 class WebRtcPeer:
-    """One open call. Has the face of `BulkSocket`, but `send` takes an Opus packet of 20 ms."""
+    """One open call. Has the face of `BulkSocket`, but `send` takes a packet of 20 ms in its codec."""
 
     def __init__(
-        self, certificate: RTCCertificate, on_packet: OnPacket, on_closed: Callable[[int], None]
+        self,
+        certificate: RTCCertificate,
+        on_packet: OnPacket,
+        on_closed: Callable[[int], None],
+        codec: BrowserCodec = OPUS,
+        *,
+        keypad: bool = False,
     ) -> None:
+        """With a `keypad` there is a data channel too, as web pages have it; it costs some timers a call."""
         self.blocked = 0
         """Always 0: a datagram does not wait."""
         self.lost = 0
@@ -82,6 +103,14 @@ class WebRtcPeer:
         self._dtls = RTCDtlsTransport(_UnderDtls(self._ice), [certificate])  # type: ignore[arg-type]
         self._dtls._set_role("server")
         self._dtls.on("statechange", self._state)
+        self.call_id = ""
+        """The call's at the server, once it is open; empty where a server does not tell."""
+        self._codec = codec
+        self._sctp: RTCSctpTransport | None = None
+        self._channel: RTCDataChannel | None = None
+        if keypad:
+            self._sctp = RTCSctpTransport(self._dtls, _SCTP_PORT)
+            self._channel = RTCDataChannel(self._sctp, RTCDataChannelParameters(label=CHANNEL))
         self._location = ""
         self._wordless = False
         self._client: aiohttp.ClientSession | None = None
@@ -106,12 +135,12 @@ class WebRtcPeer:
             raise
 
     def send(self, payload: bytes) -> None:
-        """The next 20 ms of Opus, now. Does nothing once closed."""
+        """The next 20 ms of audio, now. Does nothing once closed."""
         if self.closed or not payload:
             return
-        packet = RtpPacket(OPUS_TYPE, self._sequence, self._timestamp, self._ssrc, payload)
+        packet = RtpPacket(self._codec.payload_type, self._sequence, self._timestamp, self._ssrc, payload)
         self._sequence = self._sequence + 1 & 0xFFFF
-        self._timestamp = self._timestamp + STEP & 0xFFFFFFFF
+        self._timestamp = self._timestamp + self._codec.step & 0xFFFFFFFF
         pair = self._ice._nominated.get(1)
         if pair is None:
             self.lost += 1
@@ -119,6 +148,11 @@ class WebRtcPeer:
         srtp = self._dtls._tx_srtp
         protected = srtp.protect(build_rtp(packet, marker=False))
         pair.protocol.transport.sendto(protected, pair.remote_addr)
+
+    def press(self, digit: str) -> None:
+        """A key, over the data channel. Does nothing without one that is open."""
+        if self._channel is not None and self._channel.readyState == "open":
+            self._channel.send(json.dumps({"v": VERSION, "type": "dtmf", "digit": digit}))
 
     def close(self) -> None:
         """Hang up. Idempotent; `on_closed` is not called. See `hanging_up`."""
@@ -141,6 +175,7 @@ class WebRtcPeer:
             if response.status != 201:
                 raise CallRefused(f"{self._url}{PATH} refused the call with HTTP {response.status}")
             self._location = response.headers["Location"]
+            self.call_id = response.headers.get(CALL_ID_HEADER, "")
             return text
 
     async def _connect(self, answer: str) -> None:
@@ -158,29 +193,43 @@ class WebRtcPeer:
         await self._dtls.start(RTCDtlsParameters(fingerprints=media.dtls.fingerprints))
         if self._dtls.state != "connected":
             raise ConnectionResetError(f"DTLS is {self._dtls.state}")
+        if self._sctp is not None:
+            await self._sctp.start(RTCSctpCapabilities(_MAX_MESSAGE_BYTES), _SCTP_PORT)
 
     def _offer(self) -> str:
         mark = self._certificate.getFingerprints()[0]
-        lines = [
-            "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0",
-            f"m=audio 9 UDP/TLS/RTP/SAVPF {OPUS_TYPE}", "c=IN IP4 0.0.0.0", "a=mid:0", "a=sendrecv",
-            "a=rtcp-mux", f"a=rtpmap:{OPUS_TYPE} opus/48000/2",
-            f"a=fmtp:{OPUS_TYPE} minptime=10;useinbandfec=1", f"a=ice-ufrag:{self._ice.local_username}",
-            f"a=ice-pwd:{self._ice.local_password}", f"a=fingerprint:{mark.algorithm} {mark.value}",
-            "a=setup:actpass", *(f"a=candidate:{each.to_sdp()}" for each in self._ice.local_candidates),
+        number = self._codec.payload_type
+        way = [
+            f"a=ice-ufrag:{self._ice.local_username}", f"a=ice-pwd:{self._ice.local_password}",
+            f"a=fingerprint:{mark.algorithm} {mark.value}", "a=setup:actpass",
         ]  # fmt: skip
+        lines = [
+            "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "t=0 0",
+            "a=group:BUNDLE 0" if self._sctp is None else "a=group:BUNDLE 0 1",
+            f"m=audio 9 UDP/TLS/RTP/SAVPF {number}", "c=IN IP4 0.0.0.0", "a=mid:0", "a=sendrecv",
+            "a=rtcp-mux", f"a=rtpmap:{number} {self._codec.rtpmap}", *way,
+            *(f"a=candidate:{each.to_sdp()}" for each in self._ice.local_candidates),
+        ]  # fmt: skip
+        if self._codec is OPUS:
+            lines.append(f"a=fmtp:{number} minptime=10;useinbandfec=1")
+        if self._sctp is not None:
+            lines += [
+                "m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "c=IN IP4 0.0.0.0", "a=mid:1",
+                f"a=sctp-port:{_SCTP_PORT}", f"a=max-message-size:{_MAX_MESSAGE_BYTES}", *way,
+            ]  # fmt: skip
         return "\r\n".join(lines) + "\r\n"
 
     def _media(self, data: bytes) -> None:
         if self._dtls.state != "connected" or self.closed or is_rtcp(data):
             return
         try:
-            packet = parse_rtp(self._dtls._rx_srtp.unprotect(data))
+            plain = self._dtls._rx_srtp.unprotect(data)
+            packet = parse_rtp(plain)
         except (WireError, pylibsrtp.Error):
             self.damaged += 1
             return
         self.received += 1
-        self._on_packet(packet)
+        self._on_packet(packet, bool(plain[1] & _MARKER))
 
     def _state(self) -> None:
         if self._dtls.state in ("closed", "failed"):
@@ -206,6 +255,8 @@ class WebRtcPeer:
                 elif location and self._client is not None:
                     async with self._client.delete(self._url + location):
                         pass
+                if self._sctp is not None:
+                    await self._sctp.stop()
                 await self._dtls.stop()
                 await self._ice.close()
         except (TimeoutError, OSError, aiohttp.ClientError):

@@ -163,6 +163,10 @@ KNOWN: Mapping[str, _Known] = MappingProxyType(
         "live_percent": _Known(
             "calls that were on at a step's end", lambda step: _share(step.live, step.calls), at_least=True
         ),
+        "refused_percent": _Known(
+            "calls that the server did not take, of a step's",
+            lambda step: _share(step.callers["refused_calls"], step.calls),
+        ),
         "added_p95_ms": _Known("the server's own share of a turn, p95", _stage("added", "p95")),
         "added_p99_ms": _Known("the same, p99", _stage("added", "p99")),
         "agreement_p95_ms": _Known(

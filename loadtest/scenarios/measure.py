@@ -1,12 +1,13 @@
 """One step of a run: bring the calls up to a number, let them settle, measure."""
 
+import asyncio
 import gc
 import os
 from dataclasses import fields
 from typing import Any
 
 from agent.clock import Clock
-from loadtest.bulk.account import account_of, read_call_ids, read_counters, read_records, stages_of
+from loadtest.bulk.account import account_of, read_records, stages_of
 from loadtest.bulk.agreement import agreement_of
 from loadtest.bulk.figures import Figures, percentiles
 from loadtest.bulk.fleet import MAX_LATE_MS, Fleet
@@ -14,7 +15,7 @@ from loadtest.bulk.probe import cost
 from loadtest.callers.errors import Unreachable
 from loadtest.scenarios.monitor import Monitor
 from loadtest.scenarios.result import StepResult
-from loadtest.scenarios.schema import WEBRTC, Step
+from loadtest.scenarios.schema import Step
 from loadtest.scenarios.server import Server
 from loadtest.scenarios.stop import Stop, Stopped
 
@@ -22,6 +23,8 @@ MAX_CORE_PERCENT = 95.0
 """Of the callers' core. Beyond it they have no room to be on time."""
 MAX_RECORDS = 200
 """Calls whose turns are read from the side port: enough for percentiles, and soon done."""
+RECORDS_S = 60.0
+"""Bound on reading them: a server that starves answers each request late, and the calls go on meanwhile."""
 MAX_KEPT = 20_000
 """Samples of each list that go into the JSON file."""
 
@@ -39,10 +42,12 @@ class Measurer:
         self._monitor = monitor
         self._pace_ms = pace_ms
         self._idle_kb = server.rss_kb()
+        self._before: dict[str, int] = {}
 
     async def step(self, step: Step, name: str, seconds: float) -> StepResult:
         """Measured, maybe shorter than wanted if `stop` was asked for. Raises `Stopped` before measuring."""
         fleet, stop = self._fleet, self._stop
+        self._before = {"refused_calls": fleet.refused, "lost_calls": fleet.lost}
         result = StepResult(name, step.calls, seconds)
         more = step.calls - fleet.wanted
         if more < 0:
@@ -58,7 +63,7 @@ class Measurer:
 
     async def _measure(self, step: Step, result: StepResult, opening: object) -> None:
         fleet, server, clock = self._fleet, self._server, self._clock
-        counted = await self._counters()
+        counted = await server.counters()
         # The callers' own garbage collection must not make them late.
         gc.collect()
         gc.freeze()
@@ -80,7 +85,7 @@ class Measurer:
         result.live = fleet.live
         self._of_callers(result, (cost(os.getpid()).cpu_ms - own_ms) / passed_ms)
         self._of_process(result, cpu_ms, waited_ms, passed_ms)
-        now = await self._counters()
+        now = await server.counters()
         result.counters = {name: max(now[name] - counted.get(name, 0.0), 0.0) for name in now}
         await self._of_turns(result, since_unix_s)
 
@@ -88,6 +93,9 @@ class Measurer:
         fleet = self._fleet
         fleet.tally()
         result.callers = fleet.figures.summary()
+        # Of the whole step: most calls are refused, and many lost, while the others are opened.
+        totals = {"refused_calls": fleet.refused, "lost_calls": fleet.lost}
+        result.callers |= {name: count - self._before[name] for name, count in totals.items()}
         result.samples = _samples(fleet.figures)
         result.late_p99_ms = fleet.lateness.percentile(0.99)
         result.callers_core_percent = round(100 * core_share, 1)
@@ -101,7 +109,7 @@ class Measurer:
     ) -> None:
         live = max(result.live, 1)
         now_ms, now_waited_ms, rss_kb = self._server.cpu_ms(), self._server.waited_ms(), self._server.rss_kb()
-        # A server that was restarted meanwhile has begun to count anew.
+        # Less than before: a server that somebody else restarted has begun to count anew.
         if now_ms is not None and cpu_ms is not None and now_ms >= cpu_ms:
             result.core_percent = round(100 * (now_ms - cpu_ms) / passed_ms, 2)
             result.cpu_ms_per_call = round(1000 * (now_ms - cpu_ms) / passed_ms / live, 3)
@@ -115,10 +123,11 @@ class Measurer:
     async def _of_turns(self, result: StepResult, since_unix_s: float) -> None:
         side_url, token = self._server.side_url, self._server.side_token
         try:
-            ids = self._fleet.call_ids or await read_call_ids(side_url, WEBRTC, token)
+            ids = self._fleet.call_ids
             chosen = ids[:: max(-(-len(ids) // MAX_RECORDS), 1)]
-            records = await read_records(side_url, chosen, token)
-        except Unreachable:
+            async with asyncio.timeout(RECORDS_S):
+                records = await read_records(side_url, chosen, token)
+        except (Unreachable, TimeoutError):
             return
         self._of_both_ends(result, records)
         stages = stages_of(records, since_unix_s)
@@ -136,12 +145,6 @@ class Measurer:
         result.unpaired = agreement.unpaired
         result.agreement_ms = agreement.summary
         result.samples["agreement_ms"] = _kept(agreement.all_ms)
-
-    async def _counters(self) -> dict[str, float]:
-        try:
-            return await read_counters(self._server.side_url, self._server.side_token)
-        except Unreachable:
-            return {}
 
 
 def _samples(figures: Figures) -> dict[str, list[float]]:

@@ -23,7 +23,7 @@ from loadtest.bulk.media_fleet import MediaFleet
 from loadtest.bulk.relay_fleet import RelayFleet
 from loadtest.bulk.script import Script
 from loadtest.bulk.speech import CallerSpeech, agent_speech, speak
-from loadtest.bulk.webrtc_call import opus_speech
+from loadtest.bulk.webrtc_codec import OPUS, PCMA, PCMU
 from loadtest.bulk.webrtc_fleet import WebRtcFleet
 from loadtest.callers.errors import Unreachable
 from loadtest.scenarios.criteria import judge
@@ -40,6 +40,7 @@ from loadtest.scenarios.stop import Stop, Stopped
 from loadtest.scenarios.trouble import recoveries, scaled
 
 _CODECS = {"PCMU": PCMU_8K, "PCMA": PCMA_8K, "L16": linear(16_000)}
+_BROWSER_CODECS = {"": OPUS, "opus": OPUS, "PCMU": PCMU, "PCMA": PCMA}
 _LEAST_S = 3.0
 """A step that is scaled down further has no turns to speak of."""
 _REFERENCE_TIMES = 3.0
@@ -123,7 +124,14 @@ class Runner:
             speech.write_bytes(await agent_speech(self._clock, self._environ))
             services = await make_services(self._scenario.providers, self._clock, speech)
             codec = next((_codec(via) for via in callers.via if via.startswith("telnyx")), "")
-            server = OwnServer(services, self._clock, self._environ, max(self._loads()), codec)
+            server = OwnServer(
+                services,
+                self._clock,
+                self._environ,
+                max(self._loads()),
+                codec,
+                refuses=self._scenario.refuses,
+            )
             try:
                 await self._unless_stopped(server.start(core))
                 yield server, services
@@ -135,10 +143,10 @@ class Runner:
 
     async def _load(self, server: Server, services: Services | None, result: Result) -> None:
         fleet = await self._fleet(server, services)
-        steps = self._scenario.steps
+        steps = self.steps
         lasts = [max(step.seconds * self._options.scale, _LEAST_S) for step in steps]
         events, in_all_s = scaled(
-            self._scenario.events, sum(step.seconds for step in steps), self._options.scale
+            self._scenario.events, sum(step.seconds for step in self._scenario.steps), self._options.scale
         )
         if events:
             lasts[-1] += max(in_all_s - sum(lasts), 0.0)
@@ -162,8 +170,7 @@ class Runner:
             await self._clock.sleep(200)
 
     async def _step(self, step: Step, seconds: float, measurer: Measurer, result: Result) -> StepResult:
-        calls = self._capped(step.calls)
-        step = step.model_copy(update={"calls": calls})
+        calls = step.calls
         name = f"{calls} call{'s' * (calls > 1)}"
         self._progress.say(f"{name}, {seconds:g} s")
         measured = await measurer.step(step, name, seconds)
@@ -219,15 +226,17 @@ class Runner:
                 self._clock,
                 callers.turn_ms,
                 reply=services.reply_text if services is not None else "",
-                hang_up_after=callers.hang_up_after,
+                script=script_of(callers),
                 redial_ms=callers.redial_ms,
             )
         spoken = await speak(self._clock, self._environ)
-        if callers.webrtc:
-            script = script_of(callers)
-            return WebRtcFleet(server.target, self._clock, opus_speech(spoken), script, callers.redial_ms)
         if services is not None:
             spoken = dataclasses.replace(spoken, greetings=services.greetings, replies=services.replies)
+        if callers.webrtc:
+            codec = _BROWSER_CODECS[callers.via[0].partition("/")[2]]
+            speech_of = codec.speech(spoken)
+            script = script_of(callers)
+            return WebRtcFleet(server.target, self._clock, speech_of, script, callers.redial_ms, codec)
         dialects = tuple(_dialect(via) for via in callers.via)
         speech: dict[tuple[AudioFormat, AudioFormat], CallerSpeech] = {
             (dialect.to_server, dialect.from_server): spoken.on(dialect.to_server, dialect.from_server)
@@ -237,6 +246,17 @@ class Runner:
 
     def _capped(self, calls: int) -> int:
         return min(calls, self._options.max_calls or calls)
+
+    @property
+    def steps(self) -> list[Step]:
+        """With no more calls than `max_calls`; several in a row that become alike by it are one."""
+        found: list[Step] = []
+        for step in self._scenario.steps:
+            capped = step.model_copy(update={"calls": self._capped(step.calls)})
+            if found and capped.calls < step.calls and found[-1].calls == capped.calls:
+                continue
+            found.append(capped)
+        return found
 
     def _loads(self) -> list[int]:
         search = self._scenario.search

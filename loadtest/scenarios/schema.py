@@ -16,6 +16,9 @@ Via = Literal[
     "telnyx-media/PCMA",
     "telnyx-media/L16",
     "webrtc",
+    "webrtc/opus",
+    "webrtc/PCMU",
+    "webrtc/PCMA",
 ]
 Milliseconds = Annotated[float, Field(ge=0, le=600_000)]
 Every = Annotated[int, Field(ge=0, le=1_000)]
@@ -55,11 +58,13 @@ class Callers(Model):
     keys_every: Every = 0
     keys: Annotated[str, Field(pattern=r"^[0-9*#]{1,16}$")] = "1#"
     hang_up_after: Every = 0
+    hang_up_after_ms: Annotated[float, Field(ge=0, le=86_400_000)] = 0.0
     answer_within_ms: Milliseconds = 5000.0
     turn_ms: Annotated[float, Field(ge=100, le=600_000)] = 10_000.0
     """Of relay callers: from one question to the next."""
     redial_ms: Annotated[float, Field(ge=50, le=60_000)] | None = None
-    """Callers whose call ended call again after this."""
+    """Callers whose call was lost, cut or refused call again after this; where one hangs up by script, the
+    next is on before."""
 
     @property
     def relay(self) -> bool:
@@ -69,15 +74,15 @@ class Callers(Model):
     @property
     def webrtc(self) -> bool:
         """True for callers in browsers."""
-        return WEBRTC in self.via
+        return any(via.partition("/")[0] == WEBRTC for via in self.via)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        for alone in (RELAY, WEBRTC):
-            if alone in self.via and set(self.via) != {alone}:
+        for alone, there in ((RELAY, self.relay), (WEBRTC, self.webrtc)):
+            if there and len(set(self.via)) > 1:
                 raise ValueError(f"via: {alone} cannot be mixed with other calls in one scenario")
-        if self.webrtc and (self.cough_every or self.keys_every):
-            raise ValueError("via: bulk WebRTC callers neither cough nor press keys")
+        if self.relay and self.cough_every:
+            raise ValueError("cough_every: over ConversationRelay the platform hears coughs, not we")
         if len({via.partition("/")[2] or "PCMU" for via in self.via if via.startswith("telnyx")}) > 1:
             raise ValueError("via: a server sends one Telnyx codec (PARLEY_TELNYX_CODEC); name one of them")
         if self.think_ms[0] > self.think_ms[1]:
@@ -152,6 +157,8 @@ class Scenario(Model):
     summary: Annotated[str, Field(min_length=1, max_length=200)]
     callers: Callers = Callers()
     providers: Providers = Providers()
+    refuses: bool = False
+    """The server refuses calls when it is busy, as it does by default. Without it latency is seen to slip."""
     steps: list[Step] = []
     search: Search | None = None
     events: list[Event] = []

@@ -20,6 +20,7 @@ from loadtest.callers.side import SidePort
 from loadtest.scenarios.child import RUN_PARLEY, Child
 from loadtest.scenarios.schema import Action
 from loadtest.scenarios.services import Services
+from loadtest.scenarios.totals import Totals
 
 _METRICS = {
     "process_cpu_seconds_total": "cpu_s",
@@ -57,9 +58,22 @@ class Server(ABC):
         self.side_url = side_url
         self.side_token = side_token
         self._headers = {"Authorization": f"Bearer {side_token}"} if side_token else {}
+        self._totals = Totals()
 
     async def gauges(self) -> dict[str, float]:
         """`cpu_s`, `rss` (bytes), `fds`, `tasks`, `objects` as on `/metrics`; empty if it cannot be had."""
+        return read_gauges(await self._metrics())
+
+    async def counters(self) -> dict[str, float]:
+        """`account.COUNTERS` since the first look, over all processes that there were (`Totals`).
+
+        Those that were last known if there is no process now; empty if there never was one.
+        """
+        await self._metrics()
+        return self._totals.sums
+
+    async def _metrics(self) -> str:
+        """`/metrics` as text; empty if it cannot be had."""
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT, headers=self._headers) as client,
@@ -67,12 +81,13 @@ class Server(ABC):
             ):
                 text = await answer.text() if answer.status == 200 else ""
         except (TimeoutError, aiohttp.ClientError):
-            return {}
-        return read_gauges(text)
+            return ""
+        self._totals.saw(text)
+        return text
 
     @abstractmethod
     def cpu_ms(self) -> float | None:
-        """CPU time since its start; None where it cannot be read from outside."""
+        """CPU time of all its processes; None where it cannot be read from outside."""
 
     @abstractmethod
     def waited_ms(self) -> float | None:
@@ -141,8 +156,16 @@ class OwnServer(Server):
     """`parley serve` and its services as child processes. `start` it."""
 
     def __init__(
-        self, services: Services, clock: Clock, environ: Mapping[str, str], calls: int, telnyx_codec: str = ""
+        self,
+        services: Services,
+        clock: Clock,
+        environ: Mapping[str, str],
+        calls: int,
+        telnyx_codec: str = "",
+        *,
+        refuses: bool = False,
     ) -> None:
+        """`calls`: the most that there will be. `refuses`: admission by load is left as it is by default."""
         port, side_port = free_ports(2)
         super().__init__(Target("127.0.0.1", port), f"http://127.0.0.1:{side_port}")
         self._services = services
@@ -155,8 +178,6 @@ class OwnServer(Server):
             "PARLEY_PORT": str(port),
             "PARLEY_SIDE_PORT": str(side_port),
             "PARLEY_MAX_CALLS": str(calls + _ROOM),
-            # The load tester wants to see latency slip, not calls refused for it.
-            "PARLEY_MAX_LOOP_LAG_MS": "2000",
             "PARLEY_DRAIN_S": "1",
             "PARLEY_LOG_LEVEL": "WARNING",
             # All callers in browsers come from one address.
@@ -166,6 +187,9 @@ class OwnServer(Server):
             "PARLEY_WEBRTC_HOSTS": "127.0.0.1",
             "PARLEY_WEBRTC_PAGE": "off",
         }
+        if not refuses:
+            # Latency is to be seen to slip, not calls refused for it.
+            settings |= {"PARLEY_MAX_LOOP_LAG_MS": "2000", "PARLEY_MAX_CORE_PERCENT": "off"}
         if telnyx_codec:
             settings["PARLEY_TELNYX_CODEC"] = telnyx_codec
         # The platforms' secrets would close the door to callers without tickets.
@@ -180,6 +204,8 @@ class OwnServer(Server):
         )
         self._core: int | None = None
         self._restarting = False
+        # Of the processes that have been ended.
+        self._gone_cpu_ms = self._gone_waited_ms = 0.0
 
     @property
     def pid(self) -> int:
@@ -212,12 +238,12 @@ class OwnServer(Server):
 
     def cpu_ms(self) -> float | None:
         with contextlib.suppress(OSError):
-            return cost(self.pid).cpu_ms
+            return self._gone_cpu_ms + cost(self.pid).cpu_ms
         return None
 
     def waited_ms(self) -> float | None:
         with contextlib.suppress(OSError):
-            return cost(self.pid).waited_ms
+            return self._gone_waited_ms + cost(self.pid).waited_ms
         return None
 
     def rss_kb(self) -> float | None:
@@ -244,9 +270,14 @@ class OwnServer(Server):
     async def _restart(self, *, kill: bool) -> None:
         self._restarting = True
         try:
+            # The last look at what it counted.
+            await self._metrics()
+            cpu_ms, waited_ms = self.cpu_ms(), self.waited_ms()
             if kill:
                 self._child.kill()
             await self._child.end()
+            self._gone_cpu_ms = cpu_ms or self._gone_cpu_ms
+            self._gone_waited_ms = waited_ms or self._gone_waited_ms
             await self._start_server()
         finally:
             self._restarting = False

@@ -20,13 +20,15 @@ MAX_UNSENT_BYTES = 256 * 1024
 class Exchange:
     """One request and its answers, in order."""
 
-    __slots__ = ("_bodies", "_connection", "_over", "_stream", "_waiter")
+    __slots__ = ("_bodies", "_connection", "_loop", "_over", "_stream", "_waiter")
 
     def __init__(self, connection: "StubConnection", stream: int) -> None:
         self._connection = connection
         self._stream = stream
         self._bodies: deque[bytes] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        # Kept: before Python 3.12 each `get_running_loop` is a system call.
+        self._loop = asyncio.get_running_loop()
         self._over = False
 
     def take(self, frame: Frame) -> None:
@@ -48,7 +50,7 @@ class Exchange:
                 return None
             if self._connection.closed:
                 raise ProviderUnavailable("stub", "the connection was lost")
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         return self._bodies.popleft()
 

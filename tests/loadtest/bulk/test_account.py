@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from loadtest.bulk.account import account_of, read_call_ids, read_counters, read_records
+from loadtest.bulk.account import account_of, read_counters, read_records
 from loadtest.callers.errors import Unreachable
 
 METRICS = """# HELP parley_underruns_total Gaps
@@ -54,19 +54,9 @@ async def side_url() -> AsyncIterator[str]:
             raise web.HTTPNotFound
         return web.json_response(record(turn(0.0, response=1.0)))
 
-    async def calls(_: web.Request) -> web.Response:
-        live = [
-            {"platform_call_id": call_id, "transport": transport}
-            for call_id, transport in (("CA1", "twilio-media"), ("w-1", "webrtc"))
-        ]
-        return web.json_response(
-            {"live": live, "recent": [{"platform_call_id": "w-0", "transport": "webrtc"}]}
-        )
-
     app = web.Application()
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/calls/{call_id}", call)
-    app.router.add_get("/calls", calls)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -83,10 +73,6 @@ async def test_counters_are_summed_over_transports_and_0_where_nothing_happened(
 
 async def test_records_of_unknown_calls_are_left_out(side_url: str) -> None:
     assert await read_records(side_url, ["v3:a/b", "gone"]) == [record(turn(0.0, response=1.0))]
-
-
-async def test_calls_that_are_on_are_found_by_their_transport(side_url: str) -> None:
-    assert await read_call_ids(side_url, "webrtc") == ["w-1"]
 
 
 async def test_a_side_port_that_is_not_there_is_named() -> None:

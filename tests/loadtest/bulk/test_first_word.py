@@ -2,6 +2,7 @@ import os
 
 import numpy as np
 import pytest
+import soxr
 
 from agent.audio.formats import PCMA_8K, PCMU_8K, AudioFormat, linear
 from agent.clock import LoopClock
@@ -9,6 +10,7 @@ from loadtest.bulk.first_word import Expected, lost_ms
 from loadtest.bulk.payload import payload_for
 from loadtest.simulators.cartesia_voice import tones
 from loadtest.speech import embedded_voice
+from transports.webrtc.opus import OpusDecoder, OpusEncoder
 
 GREETING = "Hello, this is the clinic, how can I help you?"
 FORMATS = [PCMU_8K, PCMA_8K, linear(8000), linear(16_000)]
@@ -63,3 +65,15 @@ def test_the_way_of_beginning_that_fits_counts(voice: np.ndarray) -> None:
     line = payload_for(PCMU_8K)
     right = Expected.of(voice.astype(np.int16))
     assert lost_ms(on_the_line(voice[: 8 * 900], PCMU_8K), line, (other, right)) == 0.0
+
+
+@pytest.mark.parametrize("cut_ms", [0, 60, 200])
+def test_opus_does_not_hide_what_is_missing(voice: np.ndarray, cut_ms: int) -> None:
+    whole = Expected.of(voice.astype(np.int16))
+    spoken = soxr.resample(whole.samples[cut_ms * 8 :], 8_000, 24_000).astype("<i2")
+    encoder, decoder = OpusEncoder(24_000, 32_000, 5), OpusDecoder(8_000)
+    frames = [np.zeros(480, "<i2")] * 20 + [spoken[at : at + 480] for at in range(0, 480 * 25, 480)]
+    heard = b"".join(decoder.decode(encoder.encode(frame.tobytes())) for frame in frames)
+    lost = lost_ms(heard, payload_for(linear(8000)), (whole,))
+    assert lost is not None
+    assert cut_ms - 10 <= lost <= (cut_ms and cut_ms + 170)

@@ -25,6 +25,9 @@ class Platformless:
 
     def __init__(self) -> None:
         self.room = 100
+        self.taken = 0
+        self.busy_beyond = 100
+        """Calls that are taken; others are refused when they name themselves."""
         self.heard: dict[str, list[str]] = {}
         """Events by path."""
         self.sockets: list[web.WebSocketResponse] = []
@@ -41,6 +44,11 @@ class Platformless:
             found = orjson.loads(message.data)
             kind = found.get("event") or found["type"]
             heard.append(kind)
+            if kind in ("start", "setup"):
+                self.taken += 1
+                if self.taken > self.busy_beyond:
+                    await socket.close(code=1013, message=b"busy")
+                    break
             if kind == "start":
                 audio = b64encode(LOUD).decode()
                 await socket.send_str(f'{{"event":"media","media":{{"payload":"{audio}"}}}}')
@@ -99,7 +107,9 @@ async def test_calls_that_the_server_ends_are_lost(server: Platformless) -> None
     await server.sockets[0].close()
     await asyncio.sleep(0.1)
     assert fleet.figures.lost_calls == 1
-    assert len(fleet.call_ids) == 2
+    assert len(set(fleet.call_ids)) == 3, "the turns of a call that has ended count as well"
+    fleet.measure_from_now()
+    assert len(fleet.call_ids) == 2, "unless it ended before"
     fleet.close()
 
 
@@ -108,6 +118,22 @@ async def test_refused_calls_are_counted_and_the_others_go_on(server: Platformle
     fleet = media_fleet(server.target)
     await fleet.open(5, 500.0)
     assert (fleet.live, fleet.refused) == (2, 3)
+    fleet.close()
+
+
+@pytest.mark.parametrize("kind", ["media", "relay"])
+async def test_a_call_that_is_refused_when_it_names_itself_is_refused_and_not_lost(
+    server: Platformless, kind: str
+) -> None:
+    server.busy_beyond = 2
+    fleet = media_fleet(server.target) if kind == "media" else RelayFleet(server.target, LoopClock())
+    await fleet.open(5, 500.0)
+    await until(lambda: fleet.refused == 3)
+    assert (fleet.live, fleet.lost, len(fleet.call_ids)) == (2, 0, 2)
+    assert (fleet.figures.refused_calls, fleet.figures.lost_calls) == (3, 0)
+    await server.sockets[0].close()
+    await until(lambda: fleet.lost == 1)
+    assert (fleet.refused, fleet.figures.lost_calls) == (3, 1)
     fleet.close()
 
 
@@ -138,7 +164,7 @@ async def test_relay_calls_ask_at_their_rhythm_and_are_answered(server: Platform
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  # the fleet has no events to wait for
             await asyncio.sleep(0.01)
 
@@ -154,6 +180,7 @@ async def test_callers_whose_call_was_lost_call_again(server: Platformless) -> N
     lost = fleet.call_ids[0]
     await server.sockets[0].close()
     await until(lambda: fleet.figures.lost_calls == 1 and fleet.live == 3)
+    fleet.measure_from_now()
     assert lost not in fleet.call_ids, "a new call"
     fleet.close()
 
@@ -175,6 +202,23 @@ async def test_callers_who_hang_up_by_their_script_call_again(server: Platformle
     assert fleet.figures.lost_calls == 0
     fleet.close()
     assert "stop" in server.heard["/twilio/media"], "the platform says so"
+
+
+async def test_where_one_hangs_up_the_next_takes_the_place_at_once(server: Platformless) -> None:
+    script = Script(think_ms=(20.0, 20.0), barge_every=0, hang_up_after_ms=100.0)
+    fleet = MediaFleet(server.target, LoopClock(), speech(), (TWILIO,), script, redial_ms=60_000.0)
+    await fleet.open(2, 500.0)
+    await until(lambda: fleet.figures.hang_ups >= 4 and fleet.live == 2)
+    assert fleet.figures.lost_calls == fleet.refused == 0
+    fleet.close()
+
+
+async def test_relay_callers_hang_up_by_time_too(server: Platformless) -> None:
+    script = Script(hang_up_after_ms=100.0)
+    fleet = RelayFleet(server.target, LoopClock(), 100.0, script=script, redial_ms=60_000.0)
+    await fleet.open(2, 500.0)
+    await until(lambda: fleet.figures.hang_ups >= 2 and fleet.live == 2)
+    fleet.close()
 
 
 async def test_a_server_that_takes_no_calls_is_asked_again_and_again(server: Platformless) -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from loadtest.bulk.figures import Figures
 from loadtest.bulk.relay_call import RelayCall
+from loadtest.bulk.script import Script
 from tests.loadtest.bulk.wire import messages
 
 
@@ -78,11 +79,32 @@ def test_a_reply_has_to_begin_with_its_first_word() -> None:
 
 
 def test_a_caller_hangs_up_after_so_many_turns() -> None:
-    call = RelayCall(Figures(), hang_up_after=2)
+    call = RelayCall(Figures(), script=Script(hang_up_after=2))
     call.ask(0.0)
     assert not call.over
     call.ask(10_000.0)
     assert call.over
+
+
+def test_a_caller_whose_time_is_over_hangs_up() -> None:
+    call = RelayCall(Figures(), until_ms=15_000.0)
+    call.ask(10_000.0)
+    assert not call.over
+    call.ask(20_000.0)
+    assert call.over
+
+
+def test_keys_are_a_turn_and_a_figure_of_their_own() -> None:
+    call = RelayCall(Figures(), script=Script(keys_every=2, keys="1#"))
+    call.ask(0.0)
+    call.received(text("Yes."), 5.0)
+    pressed = messages(call.ask(10_000.0))
+    assert [(each["type"], each["digit"]) for each in pressed] == [("dtmf", "1"), ("dtmf", "#")]
+    call.received(text("Yes."), 10_007.0)
+    assert call.figures.keys_to_voice_ms == [7.0]
+    assert call.figures.voice_to_voice_ms == [5.0]
+    assert [each.took_ms for each in call.figures.answered] == [5.0]
+    assert [each["type"] for each in messages(call.ask(20_000.0))] == ["prompt"]
 
 
 def test_the_greeting_is_timed_if_the_server_says_it() -> None:

@@ -57,7 +57,7 @@ class Heard:
         self._more.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             while not condition():
                 self._more.clear()
                 await self._more.wait()

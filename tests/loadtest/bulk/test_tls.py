@@ -50,7 +50,7 @@ async def test_messages_go_both_ways_behind_a_certificate_that_is_trusted(
     codes: list[int] = []
     sock = await open_socket("127.0.0.1", port, "/media", heard.put_nowait, codes.append, context)
     long = b"a" * 100_000
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for said in (b"hello", long, b"bye"):
             sock.send(client_frame(said))
             assert await heard.get() == said.upper()

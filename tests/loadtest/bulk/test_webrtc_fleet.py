@@ -69,7 +69,7 @@ def test_a_server_of_which_nothing_is_heard_for_seconds_is_lost() -> None:
             """Without a server."""
 
             async def _connect(self, number: int) -> Member:
-                peer = WebRtcPeer(self._certificate, lambda _: None, lambda _: None)
+                peer = WebRtcPeer(self._certificate, lambda *_: None, lambda _: None)
                 calls.append(peer)
                 return Member(number, WebRtcCall("w", speech(), Script(), self.figures, number), peer)
 

@@ -17,6 +17,10 @@ process_resident_memory_bytes 8.0e+07
 process_open_fds 31.0
 # TYPE parley_calls_live gauge
 parley_calls_live{transport="twilio-media"} 3.0
+# TYPE process_start_time_seconds gauge
+process_start_time_seconds 1.7e+09
+# TYPE parley_underruns counter
+parley_underruns_total{transport="twilio-media"} 3.0
 """
 
 
@@ -42,6 +46,13 @@ async def test_its_gauges_are_read_from_its_side_port(side_url: str) -> None:
     assert (server.target.host, server.target.port) == ("127.0.0.1", 8080)
 
 
+async def test_its_counters_are_those_of_all_its_processes(side_url: str) -> None:
+    server = RemoteServer("http://127.0.0.1:8080", side_url, "secret")
+    assert (await server.counters())["underruns"] == 3.0
+    server.side_url = "http://127.0.0.1:1"
+    assert (await server.counters())["underruns"] == 3.0, "it may be about to come back"
+
+
 @pytest.mark.parametrize("token", [None, "wrong"])
 async def test_without_the_token_nothing_is_known_and_nothing_fails(side_url: str, token: str | None) -> None:
     assert await RemoteServer("127.0.0.1:8080", side_url, token).gauges() == {}
@@ -50,6 +61,7 @@ async def test_without_the_token_nothing_is_known_and_nothing_fails(side_url: st
 async def test_a_side_port_that_is_not_there_is_no_error() -> None:
     server = RemoteServer("http://127.0.0.1:8080", "http://127.0.0.1:1", None)
     assert await server.gauges() == {}
+    assert await server.counters() == {}
     assert await server.ended() == ""
     assert server.cpu_ms() is server.waited_ms() is server.rss_kb() is None
     await server.stop()

@@ -62,7 +62,7 @@ async def until(socket: ClientConnection, kind: str, within_s: float = 2) -> tup
 
 
 async def closed(socket: ClientConnection) -> tuple[int | None, str]:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await socket.wait_closed()
     return socket.close_code, socket.close_reason or ""
 
@@ -87,7 +87,7 @@ async def test_a_complete_sentence_is_spoken_without_a_flush(aura: AuraSimulator
     async with connected(aura) as socket:
         await until(socket, "Metadata")
         await send(socket, "Speak", text=SAID + " Anything")
-        first = await asyncio.wait_for(socket.recv(), 2)
+        first = await asyncio.wait_for(socket.recv(), 20)
         assert isinstance(first, bytes)
         assert AUDIO.startswith(first)
 
@@ -100,7 +100,7 @@ async def test_clear_drops_what_waits_and_a_little_late_audio_comes_before_clear
         await until(socket, "Metadata")
         await send(socket, "Speak", text=f"{SAID} {SAID} {SAID}")
         await send(socket, "Flush")
-        assert isinstance(await asyncio.wait_for(socket.recv(), 2), bytes)
+        assert isinstance(await asyncio.wait_for(socket.recv(), 20), bytes)
         await send(socket, "Clear")
         late, cleared = await until(socket, "Cleared")
         assert cleared["sequence_id"] == 0
@@ -297,6 +297,6 @@ async def test_a_client_that_leaves_leaves_nothing_behind(aura: AuraSimulator) -
 
 
 async def until_open(aura: AuraSimulator, count: int) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while aura.counts.open != count:  # noqa: ASYNC110  # the other side is a server, it has no event for us
             await asyncio.sleep(0.002)

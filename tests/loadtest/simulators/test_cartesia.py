@@ -60,7 +60,7 @@ def ask(context: str, transcript: str, *, more: bool = False, **fields: Any) -> 
 
 async def said(socket: ClientWebSocketResponse, last: str = '"type":"done"') -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         while True:
             message = await socket.receive()
             assert message.type is WSMsgType.TEXT, message

@@ -43,7 +43,7 @@ class Running:
 
     async def __aexit__(self, *_: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self._task
 
     def url(self, name: str) -> str:

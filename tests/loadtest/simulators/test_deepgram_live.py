@@ -183,11 +183,11 @@ async def test_an_unknown_command_ends_the_socket(
 async def test_keep_alive_holds_only_what_has_had_audio(
     http: ClientSession, simulator: DeepgramLiveSimulator, audio: bytes
 ) -> None:
-    simulator.timings.scale = 0.015  # 10 s are 150 ms
+    simulator.timings.scale = 0.06  # 10 s are 600 ms
     socket = await listen(http, simulator)
     if audio:
         await socket.send_bytes(audio)
-    for _ in range(6):
+    for _ in range(14):
         await asyncio.sleep(0.05)
         if simulator.counts.idle:
             break

@@ -89,7 +89,7 @@ async def test_the_openai_sdk_talks_to_it(simulator: RealtimeSimulator) -> None:
     async with (
         openai.AsyncOpenAI(api_key="sk-1", base_url=simulator.url, websocket_base_url=url) as client,
         client.realtime.connect(model="gpt-realtime-2.1") as line,
-        asyncio.timeout(2),
+        asyncio.timeout(20),
     ):
         await line.session.update(session=MULAW)  # type: ignore[arg-type]  # the event as it is on the wire
         for at in range(0, len(TURN), 160):
@@ -148,7 +148,7 @@ async def test_mistakes_are_answered_and_the_socket_stays_open(simulator: Realti
 async def test_binary_is_refused(simulator: RealtimeSimulator) -> None:
     async with connected(simulator) as socket:
         await socket.send(b"\x00")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await socket.wait_closed()
         assert socket.close_code == 1003
 
@@ -267,6 +267,6 @@ async def test_a_client_that_leaves_leaves_nothing_behind(simulator: RealtimeSim
         await turn(socket)
         await until(socket, "response.output_audio.delta")
         socket.transport.abort()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while simulator.counts.open:  # noqa: ASYNC110  # the other side is a server, it has no event for us
             await asyncio.sleep(0.002)

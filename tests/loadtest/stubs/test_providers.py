@@ -48,7 +48,7 @@ class Listener:
 
 
 async def until(listener: Listener, condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         while not condition():
             listener.more.clear()
             await listener.more.wait()
