@@ -1,4 +1,5 @@
-"""Who may come in: slots, measured loop lag, and the tickets that hold a slot until the socket comes.
+"""Who may come in: slots, measured loop lag, room on the core, and the tickets that hold a slot until the
+socket comes.
 
 A call that this process could not carry well is refused at the door, so that it cannot hurt those inside.
 """
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.busy import CoreRoom
 from agent.clock import Clock, Timer
 from agent.errors import RefusalReason, Refused, TicketError
 
@@ -18,6 +20,8 @@ LAG_SMOOTHING = 0.1
 """Weight of each sample: the lag of about the last quarter second."""
 _MAX_MISSED = 40
 """Beats made up for after one stall, a second's worth: then the average is the stall's own."""
+CORE_FULL = "core_full"
+"""How refusals for want of room on the core are counted: to the platform they are overload like any other."""
 
 
 class LoopLag:
@@ -75,28 +79,33 @@ class _Slot:
 class Admission:
     """Counts slots. One counter decides; load only lowers the limit."""
 
-    def __init__(self, max_calls: int, max_lag_ms: float, lag: LoopLag) -> None:
+    def __init__(self, max_calls: int, max_lag_ms: float, lag: LoopLag, core: CoreRoom | None = None) -> None:
+        """Without `core` only slots and lag count."""
+        self.core = core
         self.max_calls = max_calls
         self.taken = 0
         self.released = 0
         """Slots given back since the start."""
         self.draining = False
         self.refused: Counter[str] = Counter()
-        """By reason."""
+        """By reason: `RefusalReason`, and `CORE_FULL`."""
         self._max_lag_ms = max_lag_ms
         self._lag = lag
 
     def reserve(self) -> _Slot:
-        """A slot. Raises `Refused`. With no call live, lag alone never refuses one."""
+        """A slot. Raises `Refused`. With no call live, load alone never refuses one."""
         reason: RefusalReason | None = None
+        counted = ""
         if self.draining:
             reason = RefusalReason.DRAINING
         elif self.taken >= self.max_calls:
             reason = RefusalReason.FULL
         elif self.taken and self._lag.smoothed_ms > self._max_lag_ms:
             reason = RefusalReason.OVERLOADED
+        elif self.taken and self.core is not None and self.core.full(self.taken):
+            reason, counted = RefusalReason.OVERLOADED, CORE_FULL
         if reason is not None:
-            self.refused[reason.value] += 1
+            self.refused[counted or reason.value] += 1
             raise Refused(reason)
         return self._take()
 

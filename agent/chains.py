@@ -150,7 +150,7 @@ class _Attempt(Generic[T]):
         self._first_at = self._loop.time() + self._bound_s
         self._wait_until = self._first_at
         self._task: asyncio.Task[Any] | None = None
-        self._waiting = self._expired = False
+        self._waiting = self._expired = self._over = False
         self._timer: asyncio.TimerHandle | None = None
 
     def __aiter__(self) -> "_Attempt[T]":
@@ -172,7 +172,10 @@ class _Attempt(Generic[T]):
             if self._expired and self._task.uncancel() <= cancelling:
                 raise ProviderTimeout(self._name, f"nothing for {self._bound_s * 1000:.0f} ms") from None
             raise
-        except (StopAsyncIteration, ProviderError):
+        except StopAsyncIteration:
+            self._over = True
+            raise
+        except ProviderError:
             raise
         except Exception as error:  # one provider's fault must not end a call; logged there
             raise _as_provider_error(self._name, error) from error
@@ -200,7 +203,7 @@ class _Attempt(Generic[T]):
         """Cancel what still runs."""
         if self._timer is not None:
             self._timer.cancel()
-        if isinstance(self._source, AsyncGenerator):
+        if isinstance(self._source, AsyncGenerator) and not self._over:
             try:
                 async with asyncio.timeout(CLOSE_MS / 1000):
                     await self._source.aclose()

@@ -32,14 +32,24 @@ class AgentTurn:
     rounds: list[Round] = field(default_factory=lambda: [Round()])
     heard: str | None = None
     interrupted: bool = False
+    _told: list[Message] | None = None
+    """`messages` of a turn that is settled: asked for again in every turn that follows."""
 
     @property
     def text(self) -> str:
         """All text generated so far."""
         return _joined([part.text for part in self.rounds])
 
+    def settle(self, heard: str, *, interrupted: bool) -> None:
+        """The turn is over, and so are its tools: `heard` of it was heard."""
+        self.heard, self.interrupted = heard, interrupted
+        self._told = None
+        self._told = self.messages()
+
     def messages(self) -> list[Message]:
         """The turn for the model: text cut to what was heard, tools only with their results."""
+        if self._told is not None:
+            return self._told
         left = self.heard
         found: list[Message] = []
         for part in self.rounds:
@@ -78,8 +88,7 @@ class History:
 
     def settle(self, turn: AgentTurn, heard: str, *, interrupted: bool) -> None:
         """The turn is over: keep what was heard. Nothing heard and nothing done: it never happened."""
-        turn.heard = heard
-        turn.interrupted = interrupted
+        turn.settle(heard, interrupted=interrupted)
         if not turn.messages() and turn in self._entries:
             self._entries.remove(turn)
             self._merge()

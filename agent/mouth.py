@@ -6,7 +6,6 @@ bounded few seconds ahead of what is heard.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
@@ -55,6 +54,10 @@ class Mouth(Protocol):
     def generation(self) -> int:
         """The current utterance; another number once that was cancelled."""
 
+    @property
+    def synthesises(self) -> bool:
+        """There is work in `speak`; without it, text is on its way when it is written."""
+
     def begin(self, generation: int, language: str, marks: TurnMarks, record: TurnRecord) -> None:
         """A new utterance; anything of an earlier one that still comes is dropped."""
 
@@ -102,6 +105,8 @@ class Mouth(Protocol):
 class MediaMouth:
     """Speaks over a media line: speech synthesis into the playout."""
 
+    synthesises = True
+
     def __init__(
         self,
         line: MediaLine,
@@ -122,7 +127,7 @@ class MediaMouth:
         self._deadlines = deadlines
         self._playout = Playout(line, ticker, counters, self._sent, self._drained)
         self._splitter = SentenceSplitter()
-        self._pieces: deque[tuple[str, str]] = deque()  # language and text
+        self._pieces: list[tuple[str, str]] = []  # language and text
         self._wake = asyncio.Event()
         self._ended = True
         self._failed = False
@@ -204,7 +209,7 @@ class MediaMouth:
             if not self._pieces:
                 break
             try:
-                await self._synthesise(generation, *self._pieces.popleft())
+                await self._synthesise(generation, *self._pieces.pop(0))
             except ProviderError:
                 # What was spoken before is still heard to its end.
                 self._failed = self._ended = True

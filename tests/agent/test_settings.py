@@ -39,6 +39,7 @@ def test_every_variable_is_read() -> None:
         "PARLEY_TRANSPORTS": "twilio, twilio,",
         "PARLEY_MAX_CALLS": "7",
         "PARLEY_MAX_LOOP_LAG_MS": "12.5",
+        "PARLEY_MAX_CORE_PERCENT": "85",
         "PARLEY_DRAIN_S": "0",
     }
     settings = Settings.from_environ(environ)
@@ -74,6 +75,10 @@ def test_an_empty_variable_is_not_set() -> None:
     ("variable", "value", "allowed"),
     [
         ("PARLEY_PORT", "http", "expected a whole number"),
+        ("PARLEY_MAX_CORE_PERCENT", "9.9", "expected 10 to 100, or off"),
+        ("PARLEY_MAX_CORE_PERCENT", "101", "expected 10 to 100, or off"),
+        ("PARLEY_MAX_CORE_PERCENT", "nan", "expected 10 to 100, or off"),
+        ("PARLEY_MAX_CORE_PERCENT", "most", "expected 10 to 100, or off"),
         ("PARLEY_PORT", "65536", "a port is 0 to 65535 (0 picks a free one)"),
         ("PARLEY_PORT", "tcp://10.0.0.7:8080", "enableServiceLinks: false"),
         ("PARLEY_SIDE_PORT", "-1", "a port is 0 to 65535"),
@@ -106,6 +111,13 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert len(lines) == 4
     assert lines[2] == "set both PARLEY_TLS_CERTIFICATE and PARLEY_TLS_KEY, or neither"
     assert lines[3].endswith("set PARLEY_SIDE_TOKEN, or keep PARLEY_SIDE_HOST=127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("given", "share"), [("", 0.92), ("85", 0.85), ("100", 1.0), ("off", None), (" OFF ", None)]
+)
+def test_the_core_limit_is_a_percentage_or_off(given: str, share: float | None) -> None:
+    assert Settings.from_environ({"PARLEY_MAX_CORE_PERCENT": given}).max_core_share == share
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
