@@ -58,7 +58,7 @@ class Call:
         language = wording.closest_language(agent, info.language) or agent.language
         self.record = CallRecord(uuid4().hex[:12], info, services.clock.unix_s(), language)
         self.machine = TurnMachine()
-        self.scope = CallScope(self.record.call_id, self.clock, lambda: self.end_soon("internal_error"))
+        self.scope = CallScope(self.record.call_id, self.clock, self.end_soon, services.coarse)
         self.deadlines = Deadlines(agent.budgets, self.scope, self.record, services.observer)
         self.keys = Keys(agent.turns.dtmf_timeout_ms, self.clock, self.scope, self._keyed)
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,7 +93,7 @@ class Call:
             return
         self._patience.hold()
         self._mouth.hold()
-        self.scope.after("lost", LOST_MS, lambda: self.end_soon("line_lost"))
+        self.scope.after("lost", LOST_MS, lambda: self.end_soon("line_lost"), coarse=True)
 
     def replace_line(self, line: Line) -> bool:
         """The call goes on over another socket. The mouth and the hearing are told by their owner.
@@ -127,7 +127,7 @@ class Call:
             teardown.add_done_callback(lambda _: self._torn_down())
         await asyncio.shield(self.done)
 
-    def end_soon(self, cause: str) -> None:
+    def end_soon(self, cause: str = "internal_error") -> None:
         """`end`, from where it cannot be awaited."""
         self.scope.spawn(self.end(cause), name="end")
 

@@ -10,7 +10,6 @@ reports, or by a speaking-rate estimate where it reports nothing.
 
 import re
 from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass, field
 
 from agent.providers import WordTime
@@ -80,7 +79,7 @@ class AudioLedger:
         self._spans: list[_Span] = []
         self._sent_ms = 0.0
         self._far_end_ms = 0.0
-        self._marks: deque[tuple[str, float]] = deque()
+        self._marks: list[tuple[str, float]] = []
         self._answers = False  # this far end has sent a mark back
         self._stopped_at_ms: float | None = None
 
@@ -124,7 +123,7 @@ class AudioLedger:
         if not any(name == waiting for waiting, _ in self._marks):
             return
         while self._marks:
-            waiting, position_ms = self._marks.popleft()
+            waiting, position_ms = self._marks.pop(0)
             if waiting == name:
                 self._answers = True
                 self._far_end_ms = now_ms + self._sent_ms - position_ms

@@ -20,6 +20,9 @@ class Observers(CallObserver):
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
         self._each(lambda observer: observer.turn_ended(call, turn))
 
+    def turn_leaves(self, call: CallRecord, turn: TurnRecord) -> None:
+        self._each(lambda observer: observer.turn_leaves(call, turn))
+
     def barge_in(self, call: CallRecord, stop_ms: float) -> None:
         self._each(lambda observer: observer.barge_in(call, stop_ms))
 

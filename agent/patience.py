@@ -48,37 +48,30 @@ class Patience:
     def __init__(self, turns: Turns, limits: Limits, scope: CallScope, call: PatienceListener) -> None:
         self._scope = scope
         self._call = call
-        self._reprompt_ms = float(turns.reprompt_ms)
-        self._max_reprompts = turns.max_reprompts
-        self._max_call_ms = limits.max_call_s * 1000.0
-        self._ceilings_ms = {
-            State.HEARING: float(turns.max_turn_ms),
-            State.REPLYING: REPLYING_MS,
-            State.SPEAKING: limits.max_reply_s * 1000.0,
-            State.YIELDED: YIELDED_MS,
-        }
+        self._turns = turns
+        self._limits = limits
         self._reprompts = 0
         self._misheard = 0
         self._holding = False
 
     def begin(self) -> None:
         """The call is on."""
-        self._scope.after("time limit", self._max_call_ms, self._time_is_up)
+        self._scope.after("time limit", self._limits.max_call_s * 1000.0, self._time_is_up, coarse=True)
 
     def state(self, state: State) -> None:
         """A state begins: it has its ceiling; and nobody is silent while one speaks."""
         if state is not State.IDLE:
             self._scope.cancel_timer("idle")
-        ceiling_ms = self._ceilings_ms.get(state)
+        ceiling_ms = self._ceiling_ms(state)
         if ceiling_ms is None or self._holding:
             self._scope.cancel_timer("ceiling")
         else:
-            self._scope.after("ceiling", ceiling_ms, self._call.stuck)
+            self._scope.after("ceiling", ceiling_ms, self._call.stuck, coarse=True)
 
     def rest(self) -> None:
         """Nobody has anything to say: wait for the caller."""
         if not self._holding:
-            self._scope.after("idle", self._reprompt_ms, self._silent)
+            self._scope.after("idle", self._turns.reprompt_ms, self._silent, coarse=True)
 
     def hold(self) -> None:
         """The line is gone: the caller's silence is not his, and a reply that is held is not stuck."""
@@ -105,13 +98,25 @@ class Patience:
         else:
             self._call.give_up()
 
+    def _ceiling_ms(self, state: State) -> float | None:
+        match state:
+            case State.HEARING:
+                return self._turns.max_turn_ms
+            case State.REPLYING:
+                return REPLYING_MS
+            case State.SPEAKING:
+                return self._limits.max_reply_s * 1000.0
+            case State.YIELDED:
+                return YIELDED_MS
+        return None
+
     def _silent(self) -> None:
-        if self._reprompts < self._max_reprompts:
+        if self._reprompts < self._turns.max_reprompts:
             self._reprompts += 1
             self._call.reprompt()
         else:
             self._call.give_up()
 
     def _time_is_up(self) -> None:
-        self._scope.after("time limit", GOODBYE_MS, self._call.out_of_time)
+        self._scope.after("time limit", GOODBYE_MS, self._call.out_of_time, coarse=True)
         self._call.time_is_up()

@@ -9,7 +9,6 @@ Every write carries its reply's generation; what belongs to an older one is drop
 before the socket.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -81,7 +80,7 @@ class Playout:
         self._rested = False
         self._starved = False  # nothing was left to send: what comes next is not late by our fault
         self._marks = 0
-        self._mark_at: deque[int] = deque()  # sentence ends that wait for their mark
+        self._mark_at: list[int] = []  # sentence ends that wait for their mark
 
     # --- the reply's side --------------------------------------------------------------------------
 
@@ -318,15 +317,15 @@ class Playout:
         self._audio = Tape(kept.start // before * after)
         self._audio.append(audio)
         self._next = self._next // before * after
-        self._mark_at = deque(-(-position // before) * after for position in self._mark_at)
+        self._mark_at = [-(-position // before) * after for position in self._mark_at]
         if self._finished:
-            self._mark_at = deque(min(position, self._audio.end) for position in self._mark_at)
+            self._mark_at = [min(position, self._audio.end) for position in self._mark_at]
 
     def _send_marks(self) -> None:
         """One mark behind each sentence whose audio has gone out; none while paused."""
         passed = False
         while self._mark_at and self._mark_at[0] <= self._next:
-            self._mark_at.popleft()
+            del self._mark_at[0]
             passed = True
         if passed and not self._paused:
             self._marks += 1

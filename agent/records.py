@@ -9,6 +9,9 @@ from agent.lines import CallInfo
 NOT_READ = "peer_not_reading"
 """What a line calls a message of ours that its peer did not read: dropped, and no fault of the message."""
 _MAX_KINDS = 32
+KEPT_TURNS = 64
+"""Turns of a call that its record keeps: some six minutes of talk. A turn takes 1 to 2 kB, and a call may
+last for hours; what is older is in the store, the traces and the counters."""
 
 
 @dataclass(slots=True)
@@ -66,10 +69,27 @@ class CallRecord:
     cause: str = ""
     """Why it ended: `caller_hung_up`, `agent_hung_up`, `transferred`, `silence`, `time_limit`, `drained`…"""
     turns: list[TurnRecord] = field(default_factory=list)
+    """The last ones, `KEPT_TURNS` at most. A turn's `index` counts from the start of the call."""
+    left_out: int = 0
+    """Older turns, which were let go."""
     counters: CallCounters = field(default_factory=CallCounters)
     bad_messages: dict[str, int] = field(default_factory=dict)
     """By kind."""
     client: ClientReport | None = None
+
+    @property
+    def turn_count(self) -> int:
+        """All turns so far."""
+        return self.left_out + len(self.turns)
+
+    def between(self, begin: int, until: int) -> list[TurnRecord]:
+        """The turns of an index from `begin` to before `until`, as far as they are kept."""
+        return self.turns[max(begin - self.left_out, 0) : max(until - self.left_out, 0)]
+
+    def let_go(self) -> None:
+        """Forget the oldest turn."""
+        del self.turns[0]
+        self.left_out += 1
 
     def note_bad(self, kind: str) -> None:
         """Count what was dropped on the line; `kind` as in `agent.lines.LineCall.bad_message`."""
@@ -87,6 +107,9 @@ class CallObserver:
 
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
         """A turn's first sound is out and its marks are complete. Called once per turn."""
+
+    def turn_leaves(self, call: CallRecord, turn: TurnRecord) -> None:
+        """The call's oldest turn will be let go: who wants to keep it has to take it now. It is over."""
 
     def barge_in(self, call: CallRecord, stop_ms: float) -> None:
         """The agent was stopped `stop_ms` after the first voiced sample of an interruption."""

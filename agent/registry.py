@@ -75,6 +75,8 @@ class Registry:
             slot.release()
             raise
         self._began(conversation, slot)
+        if self.admission.core is not None:
+            self.admission.core.text_call_began()
         return conversation
 
     def is_live(self, platform_call_id: str) -> bool:

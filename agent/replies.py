@@ -14,7 +14,7 @@ from agent.events import AgentHeard, Audience
 from agent.history import History
 from agent.latency import Stage, TurnMarks
 from agent.mouth import Mouth
-from agent.records import CallRecord, TurnRecord
+from agent.records import KEPT_TURNS, CallRecord, TurnRecord
 from agent.reply import Reply, ReplyParts, Speaker
 from agent.scope import CallScope
 from agent.services import CallServices
@@ -63,11 +63,19 @@ class Replies:
         """A reply of which nothing is made yet."""
         self._generation += 1
         at_ms = self._services.clock.now_ms() - self._began_ms
-        record = TurnRecord(len(self._record.turns), at_ms, self._record.language, kind=kind)
+        if len(self._record.turns) >= KEPT_TURNS:
+            self._let_go()
+        record = TurnRecord(self._record.turn_count, at_ms, self._record.language, kind=kind)
         self._record.turns.append(record)
         self.current = Reply(self._parts, self._generation, marks, record)
         self._expectation = None
         return self.current
+
+    def _let_go(self) -> None:
+        """A long call's oldest turn makes room; who keeps turns gets it before."""
+        call, observer = self._record, self._services.observer
+        self._scope.run("observer", lambda: observer.turn_leaves(call, call.turns[0]))
+        call.let_go()
 
     def to(self, turn: CallerTurn, text: str) -> Reply:
         """A reply to what the caller said."""
@@ -105,6 +113,8 @@ class Replies:
         reply, self.current = self.current, None
         if reply is None:
             return
+        if self._task is not None and self._task.done():
+            self._task = None  # until the next reply it would only take room
         self._deadlines.clear()
         heard = self._mouth.cancel() if interrupted else self._mouth.heard()
         text = reply.said if heard.complete and not interrupted else heard.text

@@ -10,17 +10,36 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.clock import Clock, Timer
+from agent.coarse_timers import Timers
 from agent.ticker import Tick, Ticker
 
 logger = logging.getLogger(__name__)
 
 
+class _Guarded:
+    """A timer's callback. An object of its own, since a closure takes four times as much."""
+
+    __slots__ = ("_callback", "_name", "_scope")
+
+    def __init__(self, scope: "CallScope", name: str, callback: Callable[[], object]) -> None:
+        self._scope = scope
+        self._name = name
+        self._callback = callback
+
+    def __call__(self) -> None:
+        self._scope.run(self._name, self._callback)
+
+
 class CallScope:
     """Tasks and named timers of one call. `on_fault` is told of every exception, already logged."""
 
-    def __init__(self, call_id: str, clock: Clock, on_fault: Callable[[], None]) -> None:
+    def __init__(
+        self, call_id: str, clock: Clock, on_fault: Callable[[], None], coarse: Timers | None = None
+    ) -> None:
+        """`coarse`: for timers that may be a little late; else the clock's."""
         self._call_id = call_id
         self.clock = clock
+        self.coarse: Timers = coarse or clock
         self._on_fault = on_fault
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: dict[str, Timer] = {}
@@ -38,11 +57,17 @@ class CallScope:
         logger.error("call %s: %s failed", self._call_id, name, exc_info=error)
         self._on_fault()
 
-    def after(self, name: str, delay_ms: float, callback: Callable[[], object]) -> None:
-        """Call back later. One timer per name; a new one replaces the old. None once the scope is closed."""
+    def after(
+        self, name: str, delay_ms: float, callback: Callable[[], object], *, coarse: bool = False
+    ) -> None:
+        """Call back later. One timer per name; a new one replaces the old. None once the scope is closed.
+
+        `coarse`: a tenth of a second more does not matter.
+        """
         self.cancel_timer(name)
         if self._open:
-            self._timers[name] = self.clock.call_later(delay_ms, lambda: self.run(name, callback))
+            timers = self.coarse if coarse else self.clock
+            self._timers[name] = timers.call_later(delay_ms, _Guarded(self, name, callback))
 
     def cancel_timer(self, name: str) -> None:
         """Drop the timer of that name, if there is one."""

@@ -14,8 +14,11 @@ from aiohttp import web
 from agent.admission import Admission, LoopLag, TicketOffice
 from agent.agentfile import caller_phrases
 from agent.agentfile.schema import AgentFile, ProviderChoice
+from agent.busy import CoreRoom, LoopBusy
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
+from agent.coarse_timers import CoarseTimers
+from agent.cpu_time import find_quota
 from agent.errors import ConfigError
 from agent.garbage import FullCollections
 from agent.instruments import Instruments
@@ -52,8 +55,11 @@ class Server:
         self.agent = agent
         self.clock: Clock = LoopClock()
         self.lag = LoopLag(self.clock)
+        self._coarse = CoarseTimers(self.clock)
         self.ticker = Ticker(self.clock)
-        admission = Admission(settings.max_calls, settings.max_loop_lag_ms, self.lag)
+        self._busy = LoopBusy(self.clock, quota=find_quota())
+        room = CoreRoom(self._busy, self.clock, settings.max_core_share)
+        admission = Admission(settings.max_calls, settings.max_loop_lag_ms, self.lag, room)
         self._admission = admission
         self._tickets = TicketOffice(admission, self.clock)
         book = LatencyBook(agent.languages, self.clock)
@@ -111,6 +117,7 @@ class Server:
     async def start(self) -> None:
         """Open both ports. Raises `ConfigError` when one cannot be had."""
         self.lag.start()
+        self._busy.start()
         self._stalls.start()
         self._invariants.start()
         self._instruments.start()
@@ -139,7 +146,9 @@ class Server:
         if self._peers is not None:
             await self._peers.close()
         self.ticker.close()
+        self._coarse.close()
         self.lag.stop()
+        self._busy.stop()
         self._stalls.stop()
         self._garbage.stop()
         self._invariants.stop()
@@ -164,6 +173,7 @@ class Server:
             phrases,
             observer,
             stored_replies(agent, self.clock, self.settings.environ),
+            self._coarse,
         )
 
     def _chains(self) -> dict[str, STTChain | LLMChain | TTSChain]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.agentfile.schema import AgentFile
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock
+from agent.coarse_timers import Timers
 from agent.records import CallObserver
 from agent.stored import StoredReplies
 from agent.ticker import Ticker
@@ -31,3 +32,5 @@ class CallServices:
     observer: CallObserver
     stored: StoredReplies | None = None
     """Where the action `cached_reply` looks."""
+    coarse: Timers | None = None
+    """For waits of seconds and more. None: the clock's own timers, which are exact."""

@@ -177,7 +177,7 @@ def _brief(record: CallRecord) -> dict[str, Any]:
         "state": record.state,
         "cause": record.cause,
         "started_unix_s": record.started_unix_s,
-        "turn_count": len(record.turns),
+        "turn_count": record.turn_count,
     }
 
 

@@ -107,6 +107,7 @@ class Bench:
             server = LocalServer(
                 self._clock, os.environ, PARLEY_AGENT_FILE=str(agent),
                 PARLEY_MAX_CALLS=str(calls + 10), PARLEY_MAX_LOOP_LAG_MS="2000", PARLEY_DRAIN_S="1",
+                PARLEY_MAX_CORE_PERCENT="off",
             )  # fmt: skip
             # A child keeps the core that its parent was on when it was born.
             _pin(SERVER_CORE)

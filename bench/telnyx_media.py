@@ -25,6 +25,7 @@ from tests.transports.fakes import FakeCall, FakeHost
 from tests.transports.telnyx.fakes import AGENT, STREAM
 from transports.telnyx import Telnyx
 from transports.telnyx.session import MediaSession
+from transports.websocket import MediaWebSocket
 
 NUMBER = 30_000
 RUNS = 5
@@ -85,14 +86,14 @@ async def measure(audio: AudioFormat) -> None:
         TransportContext(host, Settings(environ=environ), AGENT, LoopClock(), Ticker(LoopClock()))
     )
     session = MediaSession(telnyx._parts)
-    session.socket.send_text = lambda message: True  # type: ignore[method-assign]  # nothing listens
+    MediaWebSocket.send_text = lambda self, message: True  # type: ignore[method-assign]  # nothing listens
     media_format = {"encoding": audio.encoding.value, "sample_rate": audio.rate_hz, "channels": 1}
     start = {"call_control_id": "v3:1", "media_format": media_format}
-    session._on_text(orjson.dumps({"event": "start", "stream_id": STREAM, "start": start}))
+    session.on_text(orjson.dumps({"event": "start", "stream_id": STREAM, "start": start}))
     frame = bytes(range(160)) * (audio.frame_bytes // 160)
     incoming = iter(messages(frame))
     name = f"{audio.encoding.value} at {audio.rate_hz} Hz"
-    show(f"{name}, in: to the call", lambda: session._on_text(next(incoming)))
+    show(f"{name}, in: to the call", lambda: session.on_text(next(incoming)))
     show(f"{name}, out: to the socket", lambda: host.line.send(frame))
     await telnyx.close()
     session._line.socket_gone()  # type: ignore[union-attr]  # it was started above

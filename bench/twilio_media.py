@@ -25,6 +25,7 @@ from tests.transports.twilio.fakes import agent_file
 from transports.twilio import Twilio
 from transports.twilio.media import MediaSession
 from transports.twilio.media_codec import MediaDecoder, MediaEncoder
+from transports.websocket import MediaWebSocket
 
 SID = "MZ00000000000000000000000000000001"
 FRAME = bytes(range(160))
@@ -87,10 +88,10 @@ async def main() -> None:
     host = BenchHost()
     twilio = Twilio(TransportContext(host, Settings(), agent_file(), LoopClock(), Ticker(LoopClock())))
     session = MediaSession(twilio._parts)
-    session.socket.send_text = lambda message: True  # type: ignore[method-assign]
+    MediaWebSocket.send_text = lambda self, message: True  # type: ignore[method-assign]
     start = {"streamSid": SID, "callSid": "CA1"}
-    session._on_text(orjson.dumps({"event": "start", "start": start}))
-    show("in: to the call", lambda: session._on_text(data))
+    session.on_text(orjson.dumps({"event": "start", "start": start}))
+    show("in: to the call", lambda: session.on_text(data))
     show("out: to the socket", lambda: host.line.send(FRAME))
     show("for comparison: orjson.loads alone", lambda: orjson.loads(data))
     show(

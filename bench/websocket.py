@@ -56,17 +56,29 @@ async def media(request: web.Request) -> web.StreamResponse:
     return socket
 
 
+class _Direct:
+    """Answers each message with itself. Implements `transports.websocket.SocketUser`."""
+
+    def __init__(self) -> None:
+        self.socket = MediaWebSocket(LoopClock(), LoopClock(), self)
+
+    def on_text(self, data: bytes) -> None:
+        self.socket.send_text(data)
+
+    def on_bad(self, kind: str, detail: str) -> None:
+        pass
+
+    def on_dropped(self) -> None:
+        pass
+
+    def on_end(self, code: int) -> None:
+        pass
+
+
 async def direct(request: web.Request) -> web.StreamResponse:
     """As the transports do it."""
 
-    def answer(data: bytes) -> None:
-        socket.send_text(data)
-
-    socket = MediaWebSocket(LoopClock(), answer)
-    await socket.prepare(request)
-    await socket.run(lambda kind, detail: None)
-    await socket.shut(1000, b"", 1.0)
-    return socket
+    return await _Direct().socket.accept(request)
 
 
 async def calls(url: str, sockets: int, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """One platform's WebSocket for one call, from the upgrade to the close: what all such sockets share.
 
-Messages arrive by plain calls from within the parser (`transports.websocket`); the only task is aiohttp's own
-handler, which waits for the end and then takes the one way down, each step of it with a bound. Nothing that a
+Messages arrive by plain calls from within the parser (`transports.websocket`), and nothing runs for a socket
+while it is open. At its end one task takes the one way down, each step of it with a bound. Nothing that a
 peer sends ends a call; a peer that never names its call is shown out.
 """
 
@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from aiohttp import WSCloseCode, web
 
-from agent.clock import Clock
+from agent.clock import Clock, Timer
 from agent.errors import Refused, TicketError, WireError
 from agent.lines import CallHost, LineCall, Slot
 from agent.records import NOT_READ
+from transports.open_sessions import OpenSessions
 from transports.sparing_log import SparingLog
 from transports.websocket import MAX_MESSAGE_BYTES, MediaWebSocket
 
@@ -41,16 +42,22 @@ class Session(abc.ABC):
     TRANSPORT: str
     """Label of metrics and refusals."""
 
-    def __init__(self, host: CallHost, clock: Clock, notices: SparingLog) -> None:
+    __slots__ = (
+        "_bad", "_closing", "_deadline", "_host", "_notices", "_open", "_over", "call_id", "socket",
+    )  # fmt: skip
+
+    def __init__(
+        self, host: CallHost, clock: Clock, notices: SparingLog, open_sessions: OpenSessions
+    ) -> None:
         """`notices`: for lines about sockets that are not on a call; all of the transport share it."""
-        self.socket = MediaWebSocket(clock, self._on_text, self._not_read)
+        self.socket = MediaWebSocket(clock, open_sessions.timers, self)
         self.call_id = ""
         """The platform's id of the call, once it was answered."""
         self._host = host
         self._notices = notices
+        self._open = open_sessions
         self._closing: tuple[int, bytes] | None = None
-        self._scope: asyncio.Timeout | None = None
-        self._finished = False
+        self._deadline: Timer | None = None
         self._over = False
         self._bad: dict[str, int] = {}
 
@@ -75,25 +82,31 @@ class Session(abc.ABC):
     # --- the socket --------------------------------------------------------------------------------
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Accept the upgrade (checked before) and stay until the socket is closed."""
-        await self.socket.prepare(request)
-        code = int(WSCloseCode.ABNORMAL_CLOSURE)
+        """Accept the upgrade (checked before). Returns at once, with what the handler is to return."""
+        self._open.add(self)
         try:
-            code = await self._until_closed()
-        finally:
-            await self._tear_down(code)
-        return self.socket
+            answer = await self.socket.accept(request)
+        except BaseException:
+            if not self._over:
+                self._open.discard(self)
+            raise
+        if self.listener is None and not self._over:
+            self._deadline = self._open.timers.call_later(START_DEADLINE_S * 1000, self._no_start)
+        return answer
 
     def close(self, code: int = WSCloseCode.OK, reason: bytes = b"") -> None:
         """Close the socket from our side, soon. Idempotent, from anywhere on the event loop."""
-        if self._closing is None and not self._over:
+        if not self._over:
             self._closing = (code, reason)
-            self._wake()
+            self._end(int(WSCloseCode.OK))
 
     def finish(self) -> None:
         """The platform's last message was read: report the end and close, as if the platform had closed."""
-        self._finished = True
-        self._wake()
+        self._end(int(WSCloseCode.OK))
+
+    def cut(self) -> None:
+        """See `OpenSession`."""
+        self._end(int(WSCloseCode.ABNORMAL_CLOSURE))
 
     def admit(self, call_id: str, take: Callable[[], Slot], *, shown: bool) -> Slot | None:
         """The slot for the call that this socket names; None if it is refused, and the socket closes.
@@ -126,8 +139,7 @@ class Session(abc.ABC):
     def started(self, call_id: str) -> None:
         """The call was answered: what was bad before belongs to it, and the deadline is off."""
         self.call_id = call_id
-        if self._scope is not None and self._closing is None and not self._scope.expired():
-            self._scope.reschedule(None)
+        self._off_deadline()
         call = self.listener
         assert call is not None
         for kind, count in self._bad.items():
@@ -158,6 +170,30 @@ class Session(abc.ABC):
                 logger.exception("%s %.64s: a message failed", self.TRANSPORT, self.call_id or "?")
             self._count("internal_error")
 
+    # --- told by the socket ------------------------------------------------------------------------
+
+    def on_text(self, data: bytes) -> None:
+        """See `transports.websocket.SocketUser`."""
+        if self._over:
+            return
+        if len(data) <= MAX_MESSAGE_BYTES:
+            self.guarded(self.receive, data)
+        else:
+            self.bad("too_long", f"{len(data)} bytes")
+
+    def on_bad(self, kind: str, detail: str) -> None:
+        """See `transports.websocket.SocketUser`."""
+        if not self._over:
+            self.bad(kind, detail)
+
+    def on_dropped(self) -> None:
+        """See `transports.websocket.SocketUser`. Counted while it happens, not once it is over."""
+        self.bad(NOT_READ, "the peer does not read: what is sent to it is dropped")
+
+    def on_end(self, code: int) -> None:
+        """See `transports.websocket.SocketUser`."""
+        self._end(code)
+
     # -----------------------------------------------------------------------------------------------
 
     def _count(self, kind: str) -> None:
@@ -168,45 +204,26 @@ class Session(abc.ABC):
         elif sum(self._bad.values()) > MAX_BAD_BEFORE_START:
             self.close(WSCloseCode.POLICY_VIOLATION, b"no start")
 
-    def _on_text(self, data: bytes) -> None:
-        if self._over or self._finished or self._closing is not None:
-            return
-        if self._scope is not None and self._scope.expired():
-            # The deadline has struck, the handler has only not run yet: too late for a start.
-            return
-        if len(data) <= MAX_MESSAGE_BYTES:
-            self.guarded(self.receive, data)
-        else:
-            self.bad("too_long", f"{len(data)} bytes")
+    def _off_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
-    def _not_read(self) -> None:
-        """Told by the socket for each message: counted while it happens, not once it is over."""
-        self.bad(NOT_READ, "the peer does not read: what is sent to it is dropped")
+    def _no_start(self) -> None:
+        self._host.count_bad_request(self.TRANSPORT, "no_start")
+        message = "%s: no_start: no valid start within %g s"
+        self._notices.warn("no_start", message, self.TRANSPORT, START_DEADLINE_S)
+        self.close(WSCloseCode.POLICY_VIOLATION, b"no start")
 
-    def _wake(self) -> None:
-        """Let the handler look at what has changed: a deadline in the past ends its waiting."""
-        if self._scope is not None and not self._scope.expired():
-            self._scope.reschedule(0.0)
-
-    async def _until_closed(self) -> int:
-        """The peer's close code, 1006 if it just went. Also returns when we are to close."""
-        deadline_s = START_DEADLINE_S if self.listener is None else None
-        try:
-            async with asyncio.timeout(deadline_s) as self._scope:
-                if self._closing is None and not self._finished:
-                    return await self.socket.run(self.bad)
-        except TimeoutError:
-            if self._closing is None and not self._finished:
-                self._host.count_bad_request(self.TRANSPORT, "no_start")
-                message = "%s: no_start: no valid start within %g s"
-                self._notices.warn("no_start", message, self.TRANSPORT, START_DEADLINE_S)
-                self._closing = (WSCloseCode.POLICY_VIOLATION, b"no start")
-        return int(WSCloseCode.OK)
+    def _end(self, code: int) -> None:
+        """Begin the way down, once. `code`: the peer's, where it ended the socket."""
+        if not self._over:
+            self._over = True
+            self._off_deadline()
+            self._open.ending(self, self._tear_down(code))
 
     async def _tear_down(self, code: int) -> None:
         """The one way down: the call, then the socket. A server that stops passes here as well."""
-        self._over = True
-        self._scope = None
         if self.listener is None:
             for kind, count in self._bad.items():
                 for _ in range(count):

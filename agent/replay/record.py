@@ -201,6 +201,7 @@ def _tapped(services: CallServices, tape: LiveTape) -> CallServices:
     return dataclasses.replace(
         services,
         clock=clock,
+        coarse=None,  # its timers go on the tape, by the clock
         stt=TapedSTT(services.stt, tape),
         llm=TapedLLM(services.llm, tape),
         tts=TapedTTS(services.tts, tape),

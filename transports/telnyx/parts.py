@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.audio.formats import AudioFormat
 from agent.clock import Clock
 from agent.lines import CallHost
+from transports.open_sessions import OpenSessions
 from transports.sparing_log import SparingLog
 from transports.telnyx.actions import CallActions
 from transports.telnyx.background import Background
@@ -31,3 +32,4 @@ class SessionParts:
     byte_order: ByteOrderChoice
     notices: SparingLog
     """For lines about sockets that are not on a call."""
+    sockets: OpenSessions

@@ -39,10 +39,11 @@ class MediaSession(Session):
     """One media stream's socket. Implements `transports.telnyx.door.OpenSocket`."""
 
     TRANSPORT = TRANSPORT
+    __slots__ = ("_call", "_decoder", "_keys", "_line", "_reorder", "_shown", "last_heard_ms", "parts")
 
     def __init__(self, parts: SessionParts, header_token: str | None = None) -> None:
         """`header_token`: what the upgrade carried as `x-telnyx-streaming-auth-token`."""
-        super().__init__(parts.host, parts.clock, parts.notices)
+        super().__init__(parts.host, parts.clock, parts.notices, parts.sockets)
         self.parts = parts
         self.last_heard_ms = 0.0
         self._shown = [header_token] if header_token else []

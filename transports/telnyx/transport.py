@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from agent.plugins import TransportContext
+from transports.open_sessions import OpenSessions
 from transports.telnyx.actions import LoadedActions
 from transports.telnyx.background import Background
 from transports.telnyx.call_control import CallControl
@@ -43,7 +44,7 @@ class Telnyx:
         )
         self._parts = SessionParts(
             host, clock, door, self._control, self._actions, self._background,
-            options.outbound, options.byte_order, self._guard.notices,
+            options.outbound, options.byte_order, self._guard.notices, OpenSessions(clock),
         )  # fmt: skip
         self._webhooks = Webhooks(
             host, settings, self._guard, door, Seen(clock), self._control, options.outbound
@@ -75,6 +76,7 @@ class Telnyx:
         """See `agent.plugins.Transport`."""
         if self._warming is not None:
             self._warming.cancel()
+        await self._parts.sockets.close()
         self._control.close()
         await self._background.close()
         if self._actions is not None:

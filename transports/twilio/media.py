@@ -31,6 +31,8 @@ LEAD_MS = 200.0
 class MediaStreamLine:
     """The transport's end of a media stream. Implements `agent.lines.MediaLine`."""
 
+    __slots__ = ("_encoder", "_info", "_send", "_session", "hanging_up", "transferred")
+
     def __init__(self, session: "MediaSession", info: CallInfo, encoder: MediaEncoder) -> None:
         self._session = session
         self._send = session.socket.send_text
@@ -117,6 +119,7 @@ class MediaSession(TwilioSession):
     """One media stream's socket."""
 
     TRANSPORT = TRANSPORT
+    __slots__ = ("_call", "_decoder", "_line")
 
     def __init__(self, parts: SessionParts) -> None:
         super().__init__(parts)

@@ -27,6 +27,8 @@ TRANSFER = "transfer"
 class RelayLine:
     """The transport's end of a ConversationRelay call. Implements `agent.lines.TextLine`."""
 
+    __slots__ = ("_grace", "_info", "_language", "_reports_played", "_send", "_session", "ended")
+
     def __init__(self, session: "RelaySession", info: CallInfo, *, reports_played: bool) -> None:
         self._session = session
         self._send = session.socket.send_text
@@ -109,6 +111,7 @@ class RelaySession(TwilioSession):
     """One ConversationRelay socket."""
 
     TRANSPORT = TRANSPORT
+    __slots__ = ("_call", "_line")
 
     def __init__(self, parts: SessionParts) -> None:
         super().__init__(parts)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.errors import LineError
 from agent.lines import CallHost, Direction, Slot
+from transports.open_sessions import OpenSessions
 from transports.session import Session
 from transports.twilio.actions import CallActions
 from transports.twilio.book import CallBook
@@ -23,6 +24,7 @@ class SessionParts:
     """None without REST credentials."""
     language: str
     """What ConversationRelay speaks at first."""
+    sockets: OpenSessions
     tokens_played: bool = False
     """Our TwiML asks for `tokensPlayed`."""
 
@@ -30,8 +32,10 @@ class SessionParts:
 class TwilioSession(Session):
     """One socket from Twilio."""
 
+    __slots__ = ("parts",)
+
     def __init__(self, parts: SessionParts) -> None:
-        super().__init__(parts.host, parts.clock, parts.guard.notices)
+        super().__init__(parts.host, parts.clock, parts.guard.notices, parts.sockets)
         self.parts = parts
 
     def enter(self, ticket: str | None, call_sid: str) -> Slot | None:

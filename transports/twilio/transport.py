@@ -8,6 +8,7 @@ from aiohttp import web
 
 from agent.errors import ConfigError
 from agent.plugins import TransportContext
+from transports.open_sessions import OpenSessions
 from transports.twilio.actions import CallActions
 from transports.twilio.book import CallBook
 from transports.twilio.guard import Guard
@@ -50,6 +51,7 @@ class Twilio:
             book=book,
             actions=self._actions,
             language=context.agent.language,
+            sockets=OpenSessions(context.clock),
             tokens_played="tokens-played" in (options.relay.events or ""),
         )
         answers = ConnectAnswers(context.agent, options.relay)
@@ -75,6 +77,7 @@ class Twilio:
 
     async def close(self) -> None:
         """See `agent.plugins.Transport`."""
+        await self._parts.sockets.close()
         if self._actions is not None:
             await self._actions.close()
 
