@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # command:package of what the tests need besides Python: speech, a real browser, a real Prometheus
 DEBIAN := espeak-ng:espeak-ng chromium:chromium promtool:prometheus turnserver:coturn
+# Tests at the same time: most wait for sound or a browser longer than they compute, so three fill two cores
+WORKERS ?= 3
 
 .PHONY: help install serve demo test check bench bench-parts debian
 
@@ -33,8 +35,8 @@ debian: ## what the tests need besides Python
 	  else echo "install these Debian packages first:$$missing" >&2; exit 1; fi; fi
 
 test: install debian ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not e2e"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m e2e
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not e2e"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m e2e
 
 check: install ## format, lint, types, layers
 	$(BIN)/ruff check .

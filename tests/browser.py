@@ -1,7 +1,6 @@
 """A real browser for tests: Debian's Chromium, headless, with a microphone that plays a WAV file.
 
-One process serves a whole test module; each test gets a browser context of its own, which shares nothing
-with others.
+One process serves many tests; each gets a browser context of its own, which shares nothing with others.
 """
 
 import shutil
@@ -15,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
+from pytest_asyncio import is_async_test
 
 CHROMIUM = shutil.which("chromium") or ""
 RATE_HZ = 48_000
 START_S = 30.0
+"""For anything that is sure to happen: other processes share a test machine."""
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")
 
@@ -37,6 +38,8 @@ FLAGS = (
     "--host-resolver-rules=MAP insecure.test 127.0.0.1",
     "--remote-debugging-port=0",
 )
+SOFTWARE_ONLY = ("--disable-gpu", "--disable-software-rasterizer")
+"""No WebGL: without a graphics card it costs half a core for as long as a call is on."""
 
 
 def write_wav(path: Path, pcm: bytes, rate_hz: int = RATE_HZ) -> None:
@@ -49,10 +52,13 @@ def write_wav(path: Path, pcm: bytes, rate_hz: int = RATE_HZ) -> None:
 
 
 @contextmanager
-def chromium(microphone: bytes, *, loop: bool = True, grant: bool = True) -> Iterator[str]:
+def chromium(
+    microphone: bytes, *, loop: bool = True, grant: bool = True, webgl: bool = False
+) -> Iterator[str]:
     """A Chromium whose microphone plays `microphone` (PCM, 16 bit, 48 kHz, mono), over and over or once.
 
-    `grant`: pages get it without asking; else a test decides. Yields the address of its DevTools.
+    `grant`: pages get it without asking; else a test decides. `webgl`: what is drawn may use it. Yields the
+    address of its DevTools.
     """
     with tempfile.TemporaryDirectory(prefix="parley-chromium-", ignore_cleanup_errors=True) as directory:
         wav = Path(directory) / "microphone.wav"
@@ -61,7 +67,8 @@ def chromium(microphone: bytes, *, loop: bool = True, grant: bool = True) -> Ite
         granted = ["--use-fake-ui-for-media-stream"] if grant else []
         process = subprocess.Popen(
             [
-                CHROMIUM, *FLAGS, *granted, f"--user-data-dir={directory}/profile",
+                CHROMIUM, *FLAGS, *(() if webgl else SOFTWARE_ONLY), *granted,
+                f"--user-data-dir={directory}/profile",
                 f"--use-file-for-fake-audio-capture={wav}{once}", "about:blank",
             ],
             # Not a pipe: one that nobody reads fills up, and then the browser stands still.
@@ -92,15 +99,32 @@ def _devtools(process: "subprocess.Popen[bytes]", told: Path) -> str:
 
 @asynccontextmanager
 async def connected(devtools: str) -> AsyncIterator[Browser]:
-    """The browser at that address, driven by Playwright."""
+    """The browser at that address, driven by Playwright, which waits for `START_S` for what it expects."""
+    expect.set_options(timeout=1000 * START_S)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.connect_over_cdp(devtools)
         try:
             yield browser
         finally:
-            for context in browser.contexts:
-                await context.close()
+            await without_contexts(browser)
             await browser.close()
+
+
+def share_one_loop(items: list[pytest.Item], folder: Path) -> None:
+    """The asynchronous tests in `folder` share a loop, so that they can share a connection to a browser.
+
+    For `pytest_collection_modifyitems`. Their asynchronous fixtures need `loop_scope="session"`.
+    """
+    for item in items:
+        if item.path.parent == folder and is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+async def without_contexts(browser: Browser) -> None:
+    """Closes what a test opened in a browser that others use after it."""
+    # The first is the browser's own, which does not live on without it.
+    for context in browser.contexts[1:]:
+        await context.close()
 
 
 class Console:

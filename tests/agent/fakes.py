@@ -7,6 +7,7 @@ from typing import Any
 from agent.admission import Admission, LoopLag, TicketOffice
 from agent.agentfile import load_agent
 from agent.audio.formats import PCMU_8K, AudioFormat
+from agent.busy import CoreRoom, LoopBusy
 from agent.chains import LLMChain, STTChain, TTSChain
 from agent.clock import Clock, LoopClock
 from agent.lines import CallInfo
@@ -105,7 +106,9 @@ class Process:
         agent = load_agent(None)
         self.lag = LoopLag(self.clock)
         self.ticker = Ticker(self.clock)
-        self.admission = Admission(max_calls, 50.0, self.lag)
+        self.busy = LoopBusy(self.clock)
+        self.room = CoreRoom(self.busy, self.clock, 0.92)
+        self.admission = Admission(max_calls, 50.0, self.lag, self.room)
         self.tickets = TicketOffice(self.admission, self.clock)
         self.book = LatencyBook(agent.languages, self.clock)
         fake: Any = FakeProvider()

@@ -105,6 +105,22 @@ def test_payloads_of_any_length_are_heard_alike(piece_ms: int) -> None:
     scenario(play)
 
 
+@pytest.mark.parametrize("before_ms", [1_000, 1_800, 3_000, 5_200])
+def test_a_soft_last_sound_is_the_end_of_a_turn_whatever_the_line_carried_before(before_ms: int) -> None:
+    """The "t" of "visit", behind a closure: voice detection alone hears it on one line and not on another."""
+    said = speech.trimmed(speech.speech("How much is a first visit?", voice="en-us+m3"), below_peak_db=30.0)
+    said = said[: len(said) // 320 * 320]
+
+    async def play(scene: Scene) -> None:
+        began_ms = scene.clock.now_ms()
+        await scene.hear(speech.noise("white", before_ms, -76.0))
+        await scene.hear(said + speech.noise("white", 1_200, -76.0))
+        spoken_ms = before_ms + len(said) / 16
+        assert scene.endpoints_ms[-1] - began_ms == pytest.approx(spoken_ms, abs=21)
+
+    scenario(play)
+
+
 def test_a_frame_that_the_network_held_up_counts_as_late() -> None:
     async def play(scene: Scene) -> None:
         await scene.hear(speech.silence(200))

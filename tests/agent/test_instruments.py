@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ import pytest
 from agent.clock import LoopClock
 from agent.errors import ConfigError
 from agent.instruments import Instruments
+from agent.lines import CallInfo
 from agent.metrics import LatencyBook
+from agent.records import CallRecord, TurnRecord
 from agent.registry import Registry
 from agent.replay.record import RecordingRegistry
 from agent.replay.tape import load_recording
+from agent.store import open_store
 from tests.agent.fakes import Process
 
 
@@ -35,6 +39,21 @@ async def test_calls_are_stored_recorded_and_seen(tmp_path: Path) -> None:
     assert store.exists()
     (recording,) = folder.glob("*.call.gz")
     assert load_recording(recording).entries[-1].fields == {"cause": "drained"}
+
+
+@pytest.mark.parametrize(("environ", "kept"), [({}, ""), ({"PARLEY_STORE_WORDS": "1"}, "my knee hurts")])
+async def test_words_are_stored_only_where_that_is_switched_on(
+    environ: dict[str, str], kept: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "turns.sqlite3"
+    made = instruments({"PARLEY_STORE": str(path), **environ})
+    record = CallRecord("c1", CallInfo("twilio-media", "CA1"), 1_900_000_000.0, "en")
+    record.turns.append(TurnRecord(0, 0.0, "en", "my knee hurts", "I am sorry."))
+    record.ended_unix_s = 1_900_000_060.0
+    made.observer.call_ended(record)
+    await made.close()
+    with closing(open_store(path, write=False)) as store:
+        assert store.execute("SELECT caller FROM turns").fetchall() == [(kept,)]
 
 
 async def test_nothing_is_kept_unless_there_is_a_place_for_it() -> None:

@@ -30,8 +30,11 @@ def test_nothing_is_guessed() -> None:
 
 
 def test_on_a_text_line_the_response_begins_with_the_prompt() -> None:
-    marks = TurnMarks(transcript_ms=100, llm_asked_ms=101, llm_first_token_ms=110, first_audio_out_ms=112)
-    assert marks.stages()[Stage.RESPONSE] == 12
+    marks = TurnMarks(
+        endpoint_ms=99, transcript_ms=100, llm_asked_ms=101, llm_first_token_ms=110, first_audio_out_ms=112
+    )
+    # Nobody listened to a voice here, and the first token is what the rest waited for.
+    assert marks.stages() == {Stage.LLM_FIRST_TOKEN: 9, Stage.RESPONSE: 13, Stage.ADDED: 4}
 
 
 def test_waits_that_overlap_do_not_make_the_added_latency_negative() -> None:

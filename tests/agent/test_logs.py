@@ -78,6 +78,17 @@ def test_the_last_problems_are_kept_and_no_more() -> None:
     assert problems.count == 3
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(("environ", "shown"), [({}, False), ({"PARLEY_LOG_PERSONAL": "1"}, True)])
+def test_numbers_are_in_the_log_only_where_that_is_switched_on(
+    form: str, environ: dict[str, str], shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    set_up({"PARLEY_LOG_FORMAT": form, **environ})
+    (handler,) = logging.root.handlers
+    assert ("5551234567" in handler.format(line("to +15551234567"))) is shown
+
+
 def test_wrong_settings_are_explained() -> None:
     with pytest.raises(ConfigError, match="DEBUG, INFO"):
         log_level({"PARLEY_LOG_LEVEL": "loud"})

@@ -14,7 +14,7 @@ from agent.latency import CallCounters, TurnMarks
 from agent.mouth import AHEAD_MS, MAX_UTTERANCE_CHARS, MediaMouth
 from agent.providers import SpeechChunk, SpeechRequest
 from agent.records import TurnRecord
-from agent.text_mouth import TextMouth
+from agent.text_mouth import GATHER_MS, TextMouth
 from agent.ticker import Ticker
 from tests.agent.fakes import FakeLine
 from tests.virtual import run_virtually, virtual_clock
@@ -64,6 +64,7 @@ class Ear(FakeLine):
         self.outbound = audio
         self.audio = b""
         self.texts: list[tuple[str, bool]] = []
+        self.languages: list[str | None] = []
         self.clears = 0
 
     def send(self, audio: bytes) -> None:
@@ -74,6 +75,7 @@ class Ear(FakeLine):
 
     def say(self, text: str, *, last: bool, language: str | None = None) -> None:
         self.texts.append((text, last))
+        self.languages.append(language)
 
 
 class Scene:
@@ -336,18 +338,110 @@ def test_another_line_hears_the_rest(audio: AudioFormat) -> None:
 # --- text lines ----------------------------------------------------------------------------------------
 
 
-def test_text_goes_out_as_it_is_generated_and_the_utterance_is_closed() -> None:
+def test_the_first_text_goes_out_at_once_and_its_clause_when_that_is_whole() -> None:
     async def play(scene: Scene) -> None:
         mouth = scene.text_mouth
         scene.begin(mouth)
-        for token in ("We ", "are ", "", "open."):
-            mouth.write(token)
+        mouth.write("We ")
         assert scene.sounds == [1]
+        for token in ("are ", "", "open", ", from "):
+            mouth.write(token)
+        assert scene.line.texts == [("We ", False), ("are open, from ", False)]
+        assert not mouth.waiting
+
+    scenario(play)
+
+
+def test_what_follows_the_first_clause_goes_out_together_and_closes_the_utterance() -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        for token in ("Yes. ", "We ", "are open. ", "From "):
+            mouth.write(token)
+        waits = [mouth.waiting]
+        await scene.wait(GATHER_MS - 1)
+        assert scene.line.texts == [("Yes. ", False)]
+        await scene.wait(2)
+        assert scene.line.texts[1:] == [("We are open. From ", False)]
+        assert [*waits, mouth.waiting] == [True, False]
+        mouth.write("eight ")
+        mouth.write("to six.")
         mouth.end()
         mouth.end()
-        assert scene.line.texts == [("We ", False), ("are ", False), ("open.", False), ("", True)]
+        assert scene.line.texts[2:] == [("eight to six.", True)]
         await scene.wait(10_000)
+        assert len(scene.line.texts) == 3
         assert len(scene.ends) == 1
+
+    scenario(play)
+
+
+def test_an_utterance_of_one_text_is_closed_by_an_empty_one() -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        mouth.write("We are open.")
+        mouth.end()
+        assert scene.line.texts == [("We are open.", False), ("", True)]
+
+    scenario(play)
+
+
+def test_text_that_has_not_gone_out_yet_is_kept_with_what_was_not_heard() -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        mouth.write("Yes. ")
+        mouth.write("We are ")
+        mouth.pause()
+        mouth.write("open.")
+        await scene.wait(1_000)
+        assert scene.line.texts == [("Yes. ", False)]
+        mouth.resume()
+        mouth.end()
+        assert scene.line.texts[1:] == [("Yes. We are open.", False), ("", True)]
+
+    scenario(play)
+
+
+@pytest.mark.parametrize("over", ["cancel", "begin", "close"])
+def test_gathered_text_of_a_reply_that_is_over_never_goes_out(over: str) -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        mouth.write("Yes. ")
+        mouth.write("We are open.")
+        if over == "begin":
+            scene.begin(mouth, 2)
+        else:
+            getattr(mouth, over)()
+        await scene.wait(GATHER_MS + 1)
+        assert scene.line.texts == [("Yes. ", False)]
+
+    scenario(play)
+
+
+def test_an_answer_behind_a_filler_is_not_held_back() -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        assert mouth.fill("One moment.")
+        mouth.write("We ")
+        assert scene.line.texts == [("One moment. ", False), ("We ", False)]
+
+    scenario(play)
+
+
+def test_text_before_a_change_of_language_is_said_in_the_old_one() -> None:
+    async def play(scene: Scene) -> None:
+        mouth = scene.text_mouth
+        scene.begin(mouth)
+        for token in ("Yes. ", "In German: "):
+            mouth.write(token)
+        mouth.switch_language("de-DE")
+        mouth.write("Guten Tag.")
+        mouth.end()
+        assert scene.line.languages == ["en-US", "en-US", "de-DE"]
 
     scenario(play)
 

@@ -17,6 +17,9 @@ class Notes(CallObserver):
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
         self.heard.append("turn")
 
+    def turn_leaves(self, call: CallRecord, turn: TurnRecord) -> None:
+        self.heard.append("leaves")
+
     def barge_in(self, call: CallRecord, stop_ms: float) -> None:
         self.heard.append(f"barge-in {stop_ms}")
 
@@ -42,12 +45,14 @@ def test_everyone_is_told_everything() -> None:
     first, second = Notes(), Notes()
     both = Observers([first, second])
     both.turn_ended(CALL, TurnRecord(0, 0.0, "en"))
+    both.turn_leaves(CALL, TurnRecord(0, 0.0, "en"))
     both.barge_in(CALL, 5.0)
     both.record_stage(CALL, Stage.PLAYBACK_STOP, 1.0)
     both.record_client(CALL, None, {})
     both.state_changed(CALL)
     both.call_ended(CALL)
-    assert first.heard == second.heard == ["turn", "barge-in 5.0", "playback_stop", "client", "state", "end"]
+    told = ["turn", "leaves", "barge-in 5.0", "playback_stop", "client", "state", "end"]
+    assert first.heard == second.heard == told
 
 
 def test_one_that_fails_keeps_nothing_from_the_others(caplog: pytest.LogCaptureFixture) -> None:

@@ -162,7 +162,7 @@ async def test_a_sibling_that_does_not_answer_is_counted_and_not_waited_for(
     try:
         await asked.open(f"http://{host}:{port}")
         asked.refuse(2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             found = await samples(f"{asked.url}/metrics")
         assert (found[BAD], found[PROCESSES]) == (2, 1)
         assert misses(found) == [1]

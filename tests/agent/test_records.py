@@ -25,11 +25,23 @@ def test_a_call_without_a_server_is_watched_by_nobody() -> None:
     observer, record = CallObserver(), CallRecord("c1", CallInfo("webrtc", "CA1"), 0.0, "en")
     before = dataclasses.asdict(record)
     observer.turn_ended(record, TurnRecord(0, 0.0, "en"))
+    observer.turn_leaves(record, TurnRecord(0, 0.0, "en"))
     observer.barge_in(record, 100.0)
     observer.record_stage(record, Stage.SERVER_CANCEL, 1.0)
     observer.record_client(record, None, {"rtt_ms": 5.0})
     observer.call_ended(record)
     assert dataclasses.asdict(record) == before
+
+
+def test_turns_are_found_by_their_number_whatever_has_been_let_go() -> None:
+    record = CallRecord("c1", CallInfo("webrtc", "CA1"), 0.0, "en")
+    record.turns.extend(TurnRecord(index, 0.0, "en") for index in range(6))
+    for _ in range(2):
+        record.let_go()
+    assert (record.turn_count, record.left_out) == (6, 2)
+    assert [turn.index for turn in record.between(0, 4)] == [2, 3]
+    assert [turn.index for turn in record.between(3, 6)] == [3, 4, 5]
+    assert record.between(0, 2) == []
 
 
 def test_what_a_peer_did_not_read_is_no_bad_message() -> None:

@@ -19,7 +19,7 @@ from agent.settings import Settings
 from tests.agent.fakes import FakeLine, FakeProvider
 from tests.certificates import self_signed
 
-WAIT_S = 5.0
+WAIT_S = 20.0
 
 
 class FakeTransport:

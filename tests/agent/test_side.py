@@ -62,6 +62,20 @@ async def test_a_call_is_shown_while_live_and_after_by_either_id() -> None:
             assert (turn["caller"], turn["stages"]) == ("when?", {"response": 640.0, "added": 2.5})
 
 
+async def test_a_long_call_tells_how_many_turns_are_no_longer_shown() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        call.record.turns[:] = [TurnRecord(index, 0.0, "en") for index in range(3)]
+        call.record.let_go()
+        shown = await (await client.get("/calls/CA1")).json()
+        assert (shown["turn_count"], shown["left_out"]) == (3, 1)
+        assert [turn["index"] for turn in shown["turns"]] == [1, 2]
+        shown = await (await client.get("/calls")).json()
+        assert shown["live"][0]["turn_count"] == 3
+
+
 async def test_latency_is_json_in_milliseconds() -> None:
     process = Process()
     async with side_port(process) as client:
@@ -187,13 +201,28 @@ async def test_a_token_guards_everything_but_the_probes() -> None:
         assert (await client.get("/readyz")).status == 200
 
 
+async def test_a_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(offered: bytes, right: bytes) -> bool:
+        compared.append((offered, right))
+        return False
+
+    monkeypatch.setattr("agent.side.secrets.compare_digest", compare)
+    async with side_port(Process(), token=TOKEN) as client:
+        answer = await client.get("/calls", headers={"Authorization": f"Bearer {TOKEN}"})
+    # What that comparison says counts, and no other one was there before it.
+    assert answer.status == 401
+    assert compared == [(TOKEN.encode(), TOKEN.encode())]
+
+
 async def test_headers_of_raw_bytes_are_refused_not_a_fault() -> None:
     async with side_port(Process(), token=TOKEN) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
         writer.write(
             b"GET /calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
         )
-        status = await asyncio.wait_for(reader.readline(), 2)
+        status = await asyncio.wait_for(reader.readline(), 20)
         writer.close()
         await writer.wait_closed()
         assert b" 401 " in status or b" 400 " in status

@@ -119,6 +119,29 @@ def test_the_function_that_blocked_is_named_in_the_log(
     assert any("guilty (tests/agent/test_stall.py:" in line for line in lines)
 
 
+async def test_the_heartbeat_that_comes_at_last_is_not_blamed_for_the_block_before_it() -> None:
+    looks: list[str] = []
+
+    class Clock(LoopClock):
+        """Looks at what the loop does each time somebody asks for the time."""
+
+        def now_ms(self) -> float:
+            if looking:
+                looks.append(looking[0]._look())
+            return super().now_ms()
+
+    looking: list[StallWatch] = []
+    watch = StallWatch(Clock())
+    watch.start()
+    looking.append(watch)
+    watch._clock.now_ms()
+    watch._beat()
+    looking.clear()
+    watch.stop()
+    assert looks[0].startswith("StallWatch._look")
+    assert set(looks[1:]) == {""}
+
+
 async def test_a_machine_that_runs_something_else_is_not_taken_for_our_code(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -311,7 +311,7 @@ async def start(runner: ToolRunner, endpoint: Endpoint, arguments: str = "{}") -
     """The tool is running: the endpoint has the request."""
     endpoint.began.clear()
     task = asyncio.create_task(runner.run(ToolCall("t1", "book", arguments), INFO))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await endpoint.began.wait()
     return task
 
@@ -326,7 +326,7 @@ async def test_reading_is_given_up_with_its_reply_and_can_be_done_again(endpoint
     endpoint.answer = endpoint.slowly
     runner = ToolRunner(agent_with(endpoint.tool(read_only=True)), {})
     await cancel(await start(runner, endpoint))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await endpoint.given_up.wait()
     endpoint.gate.set()
     assert await runner.run(ToolCall("t2", "book", "{}"), INFO) == "booked"

@@ -191,7 +191,7 @@ class Stage:
     async def ask(self, path: str) -> Any:
         """JSON of the server's side port."""
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(5)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as http,
             http.get(f"{self.server.side_url}/{path}") as response,
         ):
             return await response.json()

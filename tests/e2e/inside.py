@@ -16,7 +16,7 @@ from agent.agentfile import load_agent
 from agent.server import Server
 from agent.settings import Settings
 
-WAIT_S = 8.0
+WAIT_S = 20.0
 AGENT = """
 name: Test desk
 languages: [en]

@@ -115,7 +115,7 @@ class Peer:
 
     async def closed(self) -> int | None:
         """The server's close code."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             await asyncio.wait((self._reading,))
         return self.socket.close_code
 

@@ -80,6 +80,7 @@ async def test_a_working_path_that_is_given_up_does_not_end_the_call() -> None:
         await goes_on(stage)
 
 
+@pytest.mark.timeout(300)  # up to four attempts
 async def test_speech_is_understood_both_ways_while_one_packet_in_twenty_is_lost() -> None:
     answers = await said_by_us()
     async with staged(asked(120.0), listen=True) as stage, path_under(stage.page) as path:

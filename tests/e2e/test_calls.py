@@ -35,10 +35,12 @@ GOODBYE = "Goodbye."
 ANSWERS = {
     HOURS: "We are open from Monday to Friday, from eight in the morning to six in the evening, "
     "and on the first Saturday of every month until noon.",
-    CARD: "You can pay by card or in cash, and the first visit is free.",
-    ADDRESS: "You find us in Mill Street number twelve, opposite the station.",
+    CARD: "You can pay by card or in cash.",
+    ADDRESS: "You find us in Mill Street number twelve.",
 }
 MAX_BARGE_IN_MS = 400.0
+PATIENCE_S = 15.0
+"""For anything that is sure to happen: other processes share a test machine."""
 SAME_SOUND = 0.85
 """`likeness` from which a sentence counts as heard well; the wrong G.711 law gives 0.7, other words 0.5,
 every fifth frame lost 0.55."""
@@ -78,6 +80,17 @@ async def record_of(server: LocalServer, call_id: str) -> dict[str, Any]:
         await side.close()
     assert record is not None, f"/calls has no {call_id}"
     return record
+
+
+async def draining(server: LocalServer) -> None:
+    """Wait until it has taken notice of its SIGTERM."""
+    side = SidePort(server.side_url)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while await side.ready():  # noqa: ASYNC110  another process's state
+                await asyncio.sleep(0.02)
+    finally:
+        await side.close()
 
 
 def voice(name: str | None = None) -> CallerVoice:
@@ -166,23 +179,22 @@ async def test_a_caller_who_hangs_up_in_the_middle_frees_the_slot() -> None:
             await call(server, via, HangUp())
         session = await first
         assert session.result.turns[0].answered
-        # Teardown has a ceiling of two seconds.
-        await asyncio.sleep(2.0)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await record_of(server, session.result.call_id))["state"] != "ended":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         again = await call(server, via, HangUp(after_ms=500))
         assert again.result.greeting_ms is not None
-        record = await record_of(server, session.result.call_id)
-        assert record["state"] == "ended"
 
 
 async def test_sigterm_lets_the_live_call_finish_and_refuses_new_ones() -> None:
     via = Via.TWILIO
-    hours, price = await spoken(via, HOURS, CARD)
+    card, address = await spoken(via, CARD, ADDRESS)
     async with serving(via) as server:
         greeted = Greeted()
-        live = asyncio.create_task(call(server, via, Say(hours), Say(price), observer=greeted))
+        live = asyncio.create_task(call(server, via, Say(card), Say(address), observer=greeted))
         await greeted.wait()
         server.terminate()
-        await asyncio.sleep(0.3)
+        await draining(server)
         with pytest.raises(CallNotMade):
             await call(server, via, HangUp())
         session = await live
@@ -219,7 +231,7 @@ class Greeted(CallObserver):
         self._event.set()
 
     async def wait(self) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             await self._event.wait()
 
 

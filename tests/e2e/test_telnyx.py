@@ -37,7 +37,7 @@ from tests.transports.telnyx.fakes import API_KEY, KEY, PUBLIC_KEY, signed, webh
 pytestmark = pytest.mark.e2e
 
 QUESTION = "What are your opening hours?"
-ANSWER = "We are open from Monday to Friday, from eight to six."
+ANSWER = "We are open from Monday to Friday."
 AGENT = f"""
 name: Test desk
 languages: [en-US]

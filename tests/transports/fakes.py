@@ -178,7 +178,7 @@ class FakeHost:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until `condition()` holds; fails after 5 s."""
-    async with asyncio.timeout(5):
+    """Wait until `condition()` holds; fails after 20 s: other processes share the machine."""
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110  # any condition, not one that somebody signals
             await asyncio.sleep(0.005)

@@ -86,13 +86,13 @@ async def test_many_calls_share_one_socket_and_hear_their_own(
 
 
 async def test_connecting_is_counted_apart_from_the_first_audio(simulator: CartesiaSimulator) -> None:
-    simulator.timings.set("connect", Profile.fixed(150))
+    simulator.timings.set("connect", Profile.fixed(500))
     simulator.timings.set("first_audio", Profile.fixed(50))
     cartesia = provider(simulator.url)
     await cartesia.warm()
     await spoken(cartesia, request())
-    assert cartesia.connections.last_connect_ms >= 150
-    assert 50 <= cartesia.first_audio.last_ms < 150
+    assert cartesia.connections.last_connect_ms >= 500
+    assert 50 <= cartesia.first_audio.last_ms < 500
     assert cartesia.connections.reused == 1
     await cartesia.close()
 
@@ -417,7 +417,7 @@ async def test_closing_fails_what_is_being_said_and_leaves_no_socket(simulator: 
     cartesia = provider(simulator.url)
     speaking = asyncio.create_task(spoken(cartesia, request()))
     await until(lambda: simulator.counts.active == 1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await cartesia.close()
     with pytest.raises(ProviderUnavailable, match="being closed"):
         await speaking

@@ -70,7 +70,7 @@ async def test_a_process_that_dies_fails_its_calls_and_the_next_call_gets_a_new_
     assert process is not None
     process.send_signal(signal.SIGKILL)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             error = await listener.failed
         assert "status -9" in str(error)
         stream.feed(SILENCE)

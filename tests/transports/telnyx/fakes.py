@@ -178,13 +178,13 @@ class Phone:
         await self.send({"event": "stop", "sequence_number": "400", "stop": stop, "stream_id": STREAM})
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             message: dict[str, Any] = orjson.loads(await self.socket.recv())
             return message
 
     async def closed(self) -> int:
         """Read until the server closes; its code."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     await self.socket.recv()

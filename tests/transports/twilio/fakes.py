@@ -68,7 +68,7 @@ class Served:
 
     async def call(self) -> FakeCall:
         """The latest call, once there is one."""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await self.host.answered.wait()
         self.host.answered.clear()
         return self.host.calls[-1]

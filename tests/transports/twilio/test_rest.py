@@ -130,7 +130,7 @@ async def test_a_stop_that_overtakes_the_hang_up_is_the_agents() -> None:
         hanging_up = asyncio.create_task(call.line.hang_up())
         await asyncio.sleep(0.05)
         await phone.send(STOP)
-        await asyncio.wait_for(call.ended.wait(), 3)
+        await asyncio.wait_for(call.ended.wait(), 20)
         assert call.events == [("hung_up", "agent_hung_up")]
         await hanging_up
 
@@ -150,7 +150,7 @@ async def test_a_media_line_is_transferred_over_rest() -> None:
         assert update.twiml is not None
         assert "<Dial><Number>+15005550009</Number></Dial>" in update.twiml
         await phone.send(STOP)
-        await asyncio.wait_for(call.ended.wait(), 3)
+        await asyncio.wait_for(call.ended.wait(), 20)
         assert call.events == [("hung_up", "transferred")]
 
 
@@ -161,7 +161,7 @@ async def test_a_transfer_that_fails_leaves_the_call_as_it_was() -> None:
             await call.line.transfer("+15005550009")
         assert served.twilio._parts.book.handoff(CALL) is None
         await phone.send(STOP)
-        await asyncio.wait_for(call.ended.wait(), 3)
+        await asyncio.wait_for(call.ended.wait(), 20)
         assert call.events == [("hung_up", "caller_hung_up")]
 
 
@@ -180,7 +180,7 @@ async def test_a_relay_call_whose_socket_is_lost_is_hung_up_over_rest() -> None:
             await phone.send({"type": "setup", "callSid": CALL, "customParameters": parameters})
             call = await served.call()
             await phone.vanish()
-            await asyncio.wait_for(call.ended.wait(), 3)
+            await asyncio.wait_for(call.ended.wait(), 20)
             await call.line.hang_up()
         assert simulator.updates == [CallUpdate(CALL, "completed", None)]
 

@@ -290,7 +290,7 @@ async def test_a_body_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> Non
     async with serving() as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
         writer.write(head + b"Call")
-        assert b" 408 " in await asyncio.wait_for(reader.readline(), 3)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 20)
         assert served.host.bad == {("twilio", "slow_body"): 1}
         writer.write(b"Sid=")
         writer.close()
