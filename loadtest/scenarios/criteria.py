@@ -1,6 +1,7 @@
 """What a server has to hold: named figures of a run, and whether they are within their limits. No IO.
 
-A figure is taken from every step and the worst one counts, but for those that belong to the run as a whole.
+A figure is taken from every step and the worst one counts, but for those that belong to the run as a whole, and
+for what a call costs: that is told by the step with the most calls, which share what a server costs anyway.
 """
 
 import math
@@ -43,6 +44,8 @@ class _Known:
     of_run: Callable[[Result], float] | None = None
     at_least: bool = False
     """The limit is a lower one."""
+    fullest: bool = False
+    """Of the step with the most calls, not of the worst one."""
 
 
 def _share(part: float, whole: float) -> float:
@@ -174,10 +177,14 @@ KNOWN: Mapping[str, _Known] = MappingProxyType(
             lambda step: max((each["p95"] for each in step.agreement_ms.values()), default=math.nan),
         ),
         "cpu_ms_per_call": _Known(
-            "server CPU per call and second", lambda step: _or_nan(step.cpu_ms_per_call)
+            "server CPU per call and second, at the most calls",
+            lambda step: _or_nan(step.cpu_ms_per_call),
+            fullest=True,
         ),
         "rss_kb_per_call": _Known(
-            "server memory per call beyond the idle server", lambda step: _or_nan(step.rss_kb_per_call)
+            "server memory per call beyond the idle server, at the most calls",
+            lambda step: _or_nan(step.rss_kb_per_call),
+            fullest=True,
         ),
         "rss_growth_mb_per_hour": _Known("growth of the server's memory", of_run=_growth("rss_mb")),
         "objects_growth_per_hour": _Known("growth of the server's objects", of_run=_growth("objects")),
@@ -215,7 +222,9 @@ def judge(result: Result, limits: Mapping[str, float]) -> list[Verdict]:
             measured = known.of_run(result)
         else:
             assert known.of_step is not None
-            values = [value for step in steps if not math.isnan(value := known.of_step(step))]
+            most = max((step.calls for step in steps), default=0)
+            judged = [step for step in steps if step.calls == most] if known.fullest else steps
+            values = [value for step in judged if not math.isnan(value := known.of_step(step))]
             measured = (min if known.at_least else max)(values, default=math.nan)
         if math.isnan(measured):
             found.append(Verdict(name, limit, None, Outcome.UNKNOWN, known.help))

@@ -42,6 +42,13 @@ def test_the_worst_step_counts() -> None:
     assert outcome("live_percent", 95, step(live=9), step()) == (Outcome.FAILED, 90.0)
 
 
+def test_what_a_call_costs_is_told_by_the_step_with_the_most_calls() -> None:
+    alone, many = step(1, cpu_ms_per_call=24.0, rss_kb_per_call=1500.0), step(200)
+    assert outcome("cpu_ms_per_call", 3.5, alone, many) == (Outcome.PASSED, 2.0)
+    assert outcome("rss_kb_per_call", 150, alone, many) == (Outcome.PASSED, 100.0)
+    assert outcome("cpu_ms_per_call", 3.5, many, step(400, cpu_ms_per_call=4.0))[0] is Outcome.FAILED
+
+
 def test_a_limit_is_within_and_more_is_better_where_it_is() -> None:
     assert outcome("voice_to_voice_p50_ms", 549.0, step())[0] is Outcome.PASSED
     assert outcome("capacity_calls", 250, step(), capacity=250)[0] is Outcome.PASSED
