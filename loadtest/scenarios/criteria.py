@@ -1,7 +1,7 @@
 """What a server has to hold: named figures of a run, and whether they are within their limits. No IO.
 
 A figure is taken from every step and the worst one counts, but for those that belong to the run as a whole,
-and for what a call costs: that is told by the step with the most calls, which share what a server costs anyway.
+and for what a call costs: that is told by the step with the most calls, which share the server's own cost.
 """
 
 import math
