@@ -18,8 +18,8 @@ from loadtest.report.svg import (
 )
 from loadtest.scenarios.result import Result, StepResult
 
-_WATERFALL = ("endpointing", "stt_final", "llm_first_sentence", "tts_first_audio", "added")
-"""The stages of a turn one after the other (`agent.latency.Stage`)."""
+_WATERFALL = ("endpointing", "stt_final", "llm_first_token", "llm_first_sentence", "tts_first_audio", "added")
+"""The stages of a turn one after the other (`agent.latency.Stage`); of the model's two the longer one."""
 _RED = 4
 """The colour of bars."""
 _CURVES = 6
@@ -78,10 +78,7 @@ def _against_calls(result: Result) -> Plot | None:
 
 def _waterfall(result: Result) -> Plot:
     rows = [
-        (
-            step.name,
-            [(name.replace("_", " "), step.stages.get(name, {}).get("p50", 0.0)) for name in _WATERFALL],
-        )
+        (step.name, [(name.replace("_", " "), _waited_ms(step, name)) for name in _WATERFALL])
         for step in result.steps
     ]
     return Plot(
@@ -90,6 +87,13 @@ def _waterfall(result: Result) -> Plot:
         "wait for; added is all that is neither that nor a provider.",
         stacked_rows(rows, "ms"),
     )
+
+
+def _waited_ms(step: StepResult, name: str) -> float:
+    """A stage's median. The first token is part of the first sentence, but all of the wait on text lines."""
+    if name == "llm_first_token" and "llm_first_sentence" in step.stages:
+        return 0.0
+    return float(step.stages.get(name, {}).get("p50", 0.0))
 
 
 def _barge_in(result: Result) -> Plot:

@@ -39,6 +39,14 @@ def test_one_load_is_shown_in_time() -> None:
     assert "Latency against calls" not in titles(text)
 
 
+def test_a_turns_wait_for_the_model_is_drawn_once_whatever_the_line() -> None:
+    token, sentence = {"llm_first_token": {"p50": 98.0}}, {"llm_first_sentence": {"p50": 140.0}}
+    text_line, media = page(result(step(stages=token))), page(result(step(stages=token | sentence)))
+    assert "llm first token 98 ms" in text_line
+    assert "llm first sentence 140 ms" in media
+    assert "llm first token" not in media
+
+
 @pytest.mark.parametrize(
     ("run", "badge"),
     [
