@@ -288,9 +288,13 @@ async def test_the_language_can_change_before_and_during_a_call(page: Page, serv
 
 async def test_the_server_learns_how_the_call_sounds_here(page: Page, server: FakeServer) -> None:
     session = await start(page, server)
-    await until(lambda: len(session.of("client")) >= 3)
+
+    def received() -> int:
+        return sum(each["metrics"].get("received", 0) for each in session.of("client"))
+
+    # Packets since the last report, of 50 a second.
+    await until(lambda: len(session.of("client")) >= 3 and received() >= 100)
     metrics = session.of("client")[-1]["metrics"]
-    assert metrics["received"] >= 40  # 50 packets a second
     assert metrics["lost"] == 0
     assert 0 <= metrics["rtt_ms"] < 5_000
     assert 0 < metrics["jitter_buffer_ms"] < 5_000
