@@ -5,11 +5,12 @@ operator's browser whose host name was pointed at 127.0.0.1 gets nothing. Metric
 words, numbers or secrets of callers; `/calls/{id}` shows what was said, and is there for that.
 """
 
+import asyncio
 import dataclasses
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
@@ -19,6 +20,7 @@ from agent.dashboard import Dashboard
 from agent.dashboard.feed import PAGE
 from agent.metrics import Metrics
 from agent.metrics.histograms import SINCE_START, WINDOW_NAMES
+from agent.metrics.latency_book import summary_of_pieces
 from agent.metrics.together import windows_document
 from agent.origin import is_loopback
 from agent.peers import LATENCY_PATH, METRICS_PATH, Peers
@@ -29,6 +31,7 @@ from agent.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN_TO_ALL = ("/healthz", "/readyz")
@@ -103,7 +106,10 @@ class Side:
 
     async def _exposition(self, request: web.Request) -> web.Response:
         peers = self._asked(request)
-        body = self._metrics.exposition() if peers is None else await peers.exposition()
+        if peers is None:
+            body = b"".join(await _in_pieces(self._metrics.exposition_pieces()))
+        else:
+            body = await peers.exposition()
         return web.Response(
             body=body,
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
@@ -118,7 +124,9 @@ class Side:
         if form == "hdr":
             return _json(book.encoded(names[0] if "window" in request.query else SINCE_START))
         peers = self._asked(request)
-        return _json(book.summary(names) if peers is None else await peers.latency(names))
+        if peers is not None:
+            return _json(await peers.latency(names))
+        return _json(summary_of_pieces(names, await _in_pieces(book.summary_pieces(names))))
 
     def _asked(self, request: web.Request) -> Peers | None:
         """`?only=self`: this process alone."""
@@ -183,6 +191,15 @@ def _brief(record: CallRecord) -> dict[str, Any]:
 
 def _shown(name: str, value: str) -> str:
     return "(not shown)" if any(word in name.lower() for word in _SECRET_WORDS) else value
+
+
+async def _in_pieces(pieces: Iterable[T]) -> list[T]:
+    """All of them. Calls go on in between: no frame waits for a scrape."""
+    found: list[T] = []
+    for piece in pieces:
+        found.append(piece)
+        await asyncio.sleep(0)
+    return found
 
 
 def _json(content: object) -> web.Response:

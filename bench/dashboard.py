@@ -21,6 +21,7 @@ import uvloop
 from aiohttp import web
 
 from agent.dashboard.snapshot import Snapshots
+from agent.garbage import FullCollections
 from bench.instruments import Figure
 from tests.agent.dashboard.scene import Theatre, stages_of
 
@@ -102,8 +103,12 @@ async def measure(calls: int, seconds: float) -> list[Figure]:
     for call in stage.live(calls):
         # They are looked at, and do nothing by themselves meanwhile, such as ask whether anybody is there.
         call.scope.stop_timers()
+    # As `agent.server` has it: full collections would be taken for the page's doing.
+    collections = FullCollections(stage.process.clock, lambda: calls, lambda: 0)
+    collections.start()
     await asyncio.sleep(SETTLE_S)
     found = await watched(stage, seconds)
+    collections.stop()
     snapshots = Snapshots(stage.sources)
     record = next(iter(stage.process.calls.live)).record
     turn = record.turns[0]

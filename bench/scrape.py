@@ -18,13 +18,15 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvloop
 from aiohttp import web
 
 from agent.clock import Clock
+from agent.garbage import FullCollections
 from agent.lines import MediaCall
 from agent.metrics import Metrics
 from agent.settings import Settings
@@ -32,6 +34,7 @@ from agent.side import Side
 from bench.instruments import Figure, take_turns
 from tests.agent.fakes import Process
 
+T = TypeVar("T")
 TURNS = 3_000
 PAYLOAD = b"\xff" * 160
 FRAME_MS = 20.0
@@ -83,21 +86,30 @@ class Scrapes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._latest: deque[tuple[float, float]] = deque(maxlen=64)
-        self.taken: dict[str, list[float]] = {}
-        """By path, ms."""
+        self._latest: deque[tuple[float, float]] = deque(maxlen=4_096)
+        self.taken: dict[str, list[float]] = {"/metrics": [], "/latency": []}
+        """By path: CPU time of each answer's pieces, ms."""
+        self.longest_ms = 0.0
+        """The longest piece: calls wait for that one."""
 
-    @web.middleware
-    async def timed(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        """Around the side port's handlers. They await nothing, so that all of it is one block."""
-        began = time.thread_time()
-        answer = await handler(request)
-        taken_ms = (time.thread_time() - began) * 1000
-        self._latest.append((self._clock.now_ms(), taken_ms))
-        self.taken.setdefault(request.path, []).append(taken_ms)
-        return answer
+    def timed(self, path: str, pieces: Callable[..., Iterator[T]]) -> Callable[..., Iterator[T]]:
+        """In place of `pieces`, from which the handler of that path makes its answer bit by bit."""
+
+        def watched(*given: Any) -> Iterator[T]:
+            whole_ms, made = 0.0, pieces(*given)
+            while True:
+                began = time.thread_time()
+                piece = next(made, None)
+                taken_ms = (time.thread_time() - began) * 1000
+                whole_ms += taken_ms
+                self.longest_ms = max(self.longest_ms, taken_ms)
+                self._latest.append((self._clock.now_ms(), taken_ms))
+                if piece is None:
+                    self.taken[path].append(whole_ms)
+                    return
+                yield piece
+
+        return watched
 
     def since(self, at_ms: float) -> float:
         """Milliseconds taken by those that ended since then."""
@@ -141,9 +153,10 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
     take_turns(process.book, TURNS)
     side = Side(process.calls, metrics, Settings(), lambda: None, process.lag)
     scrapes = Scrapes(process.clock)
-    application = side.application()
-    application.middlewares.insert(0, scrapes.timed)
-    runner = web.AppRunner(application, access_log=None)
+    metrics.exposition_pieces = scrapes.timed("/metrics", metrics.exposition_pieces)  # type: ignore[method-assign]
+    book = process.book
+    book.summary_pieces = scrapes.timed("/latency", book.summary_pieces)  # type: ignore[method-assign]
+    runner = web.AppRunner(side.application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = runner.addresses[0][1]
@@ -157,6 +170,9 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
     for call in process.calls.media:
         process.ticker.add(Caller(call, process.clock, told).tick)
         await asyncio.sleep(FRAME_MS / 1000 / calls)
+    # As `agent.server` has it: full collections would be taken for the scrapes' doing.
+    collections = FullCollections(process.clock, lambda: calls, lambda: 0)
+    collections.start()
     await asyncio.sleep(SETTLE_S)
     alone = watching = Lateness(scrapes)
     cpu_s = time.thread_time()
@@ -164,6 +180,7 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
     cpu_s = time.thread_time() - cpu_s
     beside = watching = Lateness(scrapes)
     taken = await scraped(port, seconds)
+    collections.stop()
     await runner.cleanup()
     await process.close()
     print(f"{calls} calls hearing take {100 * cpu_s / seconds:.1f} % of a core")
@@ -178,6 +195,7 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
             Figure(f"{path}: the loop's CPU, worst of {len(times)}", max(times), "ms", 20.0)
             for path, times in scrapes.taken.items()
         ),
+        Figure("the longest piece of a scrape that calls wait for", scrapes.longest_ms, "ms", LATE_MS / 2),
     ]
 
 

@@ -25,7 +25,7 @@ from prometheus_client.process_collector import ProcessCollector
 from agent.admission import LoopLag
 from agent.latency import CallCounters
 from agent.metrics import names
-from agent.metrics.exposition import stage_text
+from agent.metrics.exposition import stage_texts
 from agent.metrics.host import Host
 from agent.metrics.latency_book import BoundedLabels, LatencyBook
 from agent.metrics.names import COUNTER_HELP, Kind, Metric
@@ -236,7 +236,12 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Prometheus text format. Asked for on the event loop: it counts that loop's tasks."""
-        return stage_text(self.book.series()) + generate_latest(self._registry)
+        return b"".join(self.exposition_pieces())
+
+    def exposition_pieces(self) -> Iterator[bytes]:
+        """The same bit by bit: between two the event loop may do something else."""
+        yield from stage_texts(self.book.series())
+        yield generate_latest(self._registry)
 
     def document(self) -> dict[str, Any]:
         """The same for another process to add up: see `agent.metrics.together`."""

@@ -207,18 +207,20 @@ class LatencyTable:
 
     def figures(self, window: str, now_ms: float) -> dict[str, dict[str, object]]:
         """By stage: `all`, and `by` each of `DIMENSIONS` its values: count, p50 to p99 and max in ms."""
+        return dict(self.stage_figures(window, now_ms))
+
+    def stage_figures(self, window: str, now_ms: float) -> Iterator[tuple[str, dict[str, object]]]:
+        """`figures` stage by stage: each takes a fraction of a millisecond, and may be recorded between."""
         self.advance(now_ms)
-        counts = self._counts[WINDOW_NAMES.index(window)]
         by_stage: dict[str, list[Series]] = {}
         for series in self.series.values():
             by_stage.setdefault(series.key.stage, []).append(series)
-        found: dict[str, dict[str, object]] = {}
         for stage, members in by_stage.items():
-            rows = counts[[series.row for series in members]]
+            # Looked up each time: new series may have moved all counts meanwhile.
+            rows = self._counts[WINDOW_NAMES.index(window)][[series.row for series in members]]
             figures = _stage_figures(members, rows)
             if figures:
-                found[stage] = figures
-        return found
+                yield stage, figures
 
     # --- across processes --------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Nothing here runs per frame. A turn costs some tens of microseconds (`bench/inst
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.clock import Clock
@@ -32,6 +32,8 @@ _TOLD_APART = frozenset(
     )
 )  # fmt: skip
 """Told by themselves when they happen; a turn's copy of them is not counted again."""
+Piece = tuple[str, str, dict[str, object]]
+"""A window, a stage, and its figures."""
 NATURAL_MS = (200.0, 500.0)
 """Gaps between turns that people leave: DESIGN and docs/metrics.md."""
 
@@ -115,8 +117,15 @@ class LatencyBook(CallObserver):
         """By window and stage: `all`, and `by` transport, language, provider, cache: count, p50, p90, p95,
         p99 and max, in ms. `stages` is the window since start. Raises `KeyError` for an unknown window.
         """
+        windows = tuple(windows)
+        return summary_of_pieces(windows, self.summary_pieces(windows))
+
+    def summary_pieces(self, windows: Iterable[str]) -> Iterator[Piece]:
+        """What `summary` is made of, bit by bit: between two the event loop may do something else."""
         now_ms = self._clock.now_ms()
-        return _summary({name: self._table.figures(name, now_ms) for name in windows})
+        for window in windows:
+            for stage, figures in self._table.stage_figures(window, now_ms):
+                yield window, stage, figures
 
     def counted(self, windows: Iterable[str] = WINDOW_NAMES) -> dict[str, list[Counted]]:
         """A copy of the counts that `summary` is made from, to be added to other processes'."""
@@ -130,6 +139,14 @@ class LatencyBook(CallObserver):
     def series(self) -> Iterable[Series]:
         """All label sets since start."""
         return self._table.series.values()
+
+
+def summary_of_pieces(windows: Iterable[str], pieces: Iterable[Piece]) -> dict[str, object]:
+    """`LatencyBook.summary`, of `summary_pieces`."""
+    found: dict[str, dict[str, dict[str, object]]] = {window: {} for window in windows}
+    for window, stage, figures in pieces:
+        found[window][stage] = figures
+    return _summary(found)
 
 
 def summary_of(processes: Sequence[Windows], windows: Iterable[str]) -> dict[str, object]:

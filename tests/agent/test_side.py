@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from agent.latency import Stage
 from agent.lines import CallInfo
 from agent.metrics import Metrics, merge
+from agent.metrics.latency_book import LatencyBook
 from agent.records import CallRecord, TurnRecord
 from agent.settings import Settings
 from agent.side import Side
@@ -40,6 +41,43 @@ async def test_metrics_are_prometheus_text() -> None:
         answer = await client.get("/metrics")
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         assert "parley_loop_lag_seconds" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "pieces"),
+    [("/metrics", Metrics, "exposition_pieces"), ("/latency", LatencyBook, "summary_pieces")],
+)
+async def test_calls_go_on_between_the_pieces_of_a_scrape(
+    path: str, source: type, pieces: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns_of_the_loop = 0
+    seen: list[int] = []
+    whole = getattr(source, pieces)
+
+    async def others() -> None:
+        nonlocal turns_of_the_loop
+        while True:
+            turns_of_the_loop += 1
+            await asyncio.sleep(0)
+
+    def noted(*given: Any) -> Iterator[Any]:
+        for piece in whole(*given):
+            seen.append(turns_of_the_loop)
+            yield piece
+
+    monkeypatch.setattr(source, pieces, noted)
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        for stage in (Stage.RESPONSE, Stage.ADDED, Stage.ENDPOINTING):
+            process.book.record_stage(call.record, stage, 100.0)
+        working = asyncio.create_task(others())
+        answer = await client.get(path)
+        working.cancel()
+        assert answer.status == 200
+    assert len(seen) >= 4
+    assert len(set(seen)) == len(seen)
 
 
 async def test_a_call_is_shown_while_live_and_after_by_either_id() -> None:
