@@ -7,22 +7,19 @@ event loop's thread: while nobody watches yet (the loop alone), while watched, a
 Targets: 1 % of a core while watched, 0 while not, 100 us a turn for all instruments together.
 """
 
-import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import uvloop
 from aiohttp import web
 
 from agent.dashboard.snapshot import Snapshots
 from agent.garbage import FullCollections
-from bench.instruments import Figure
+from bench.figures import Figure, conclude, parser
 from tests.agent.dashboard.scene import Theatre, stages_of
 
 SETTLE_S = 1.0
@@ -125,20 +122,12 @@ async def measure(calls: int, seconds: float) -> list[Figure]:
 
 def main() -> None:
     """The command line. Exit status 1 where a target is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--calls", type=int, default=200, help="live calls (200)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="each, of three (10)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    command = parser(__doc__, "live calls")
+    command.add_argument("--seconds", type=float, default=10.0, help="each, of three (10)")
+    arguments = command.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(args.calls, args.seconds))
-    for figure in figures:
-        print(figure.line())
-    if args.json is not None:
-        args.json.write_text(json.dumps({each.name: each.value for each in figures}, indent=1))
-    sys.exit(any(figure.value > figure.target for figure in figures))
+        figures = runner.run(measure(arguments.calls, arguments.seconds))
+    sys.exit(conclude(figures, arguments.json))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ same code with the lines that count and measure taken out of its source. Each me
 figures are CPU times of the loop's thread. That no frame is late because of a scrape shows `bench.scrape`.
 """
 
-import argparse
 import ast
 import asyncio
 import inspect
 import itertools
-import json
 import queue
 import random
 import socket
@@ -26,7 +24,6 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +42,7 @@ from agent.observers import Observers
 from agent.records import CallRecord, TurnRecord
 from agent.stall import StallWatch
 from agent.store import TurnStore
+from bench.figures import Figure, conclude, parser
 from tests import speech
 from tests.agent.fakes import Process
 from transports.twilio.media_codec import Media, MediaDecoder
@@ -63,21 +61,6 @@ CLIENT = {
     "l1_capture_ms": 10.0, "l2_processing_ms": 5.0, "l8_rendering_ms": 40.0, "l9_output_ms": 20.0,
     "rtt_ms": 60.0, "jitter_ms": 4.0, "lost": 1.0, "received": 49.0,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured cost against its target."""
-
-    name: str
-    value: float
-    unit: str
-    target: float
-
-    def line(self) -> str:
-        """For people."""
-        verdict = "ok" if self.value <= self.target else "MISSED"
-        return f"{self.name:<58} {self.value:>9.3f} {self.unit:<10} (target {self.target:g})  {verdict}"
 
 
 # --- frame path ----------------------------------------------------------------------------------------
@@ -366,19 +349,11 @@ async def measure(calls: int) -> list[Figure]:
 
 def main() -> None:
     """The command line. Exit status 1 where a target is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--calls", type=int, default=200, help="live calls while scraping (200)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "live calls while scraping")
+    arguments = command.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(measure(arguments.calls))
-    for figure in figures:
-        print(figure.line())
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({each.name: each.value for each in figures}, indent=1))
-    sys.exit(any(figure.value > figure.target for figure in figures))
+    sys.exit(conclude(figures, arguments.json))
 
 
 if __name__ == "__main__":

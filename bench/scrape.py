@@ -12,14 +12,12 @@ nothing about this one.
 Exit status: 0 targets reached, 1 one missed, 2 the machine was too busy for an answer.
 """
 
-import argparse
 import asyncio
 import json
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
@@ -31,7 +29,8 @@ from agent.lines import MediaCall
 from agent.metrics import Metrics
 from agent.settings import Settings
 from agent.side import Side
-from bench.instruments import Figure, take_turns
+from bench.figures import Figure, conclude, parser
+from bench.instruments import take_turns
 from tests.agent.fakes import Process
 
 T = TypeVar("T")
@@ -201,23 +200,15 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--calls", type=int, default=200, help="live calls (200)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="with scrapes, and as long without (10)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    arguments = parser.parse_args()
+    command = parser(__doc__, "live calls")
+    command.add_argument("--seconds", type=float, default=10.0, help="with scrapes, and as long without (10)")
+    arguments = command.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(measure(arguments.calls, arguments.seconds))
     if figures is None:
         print("the machine was too busy: frames were late without any scrape")
         sys.exit(2)
-    for figure in figures:
-        print(figure.line())
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps({each.name: each.value for each in figures}, indent=1))
-    sys.exit(any(figure.value > figure.target for figure in figures))
+    sys.exit(conclude(figures, arguments.json))
 
 
 if __name__ == "__main__":

@@ -15,28 +15,21 @@ the machine's other work out.
 
 import argparse
 import asyncio
-import fractions
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import av
 import numpy as np
 import uvloop
 import webrtcvad
 from aiohttp import web
 from aiortc import (
     RTCCertificate,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCSessionDescription,
 )
-from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from agent.clock import LoopClock
 from agent.garbage import FullCollections
@@ -46,50 +39,19 @@ from agent.plugins import TransportContext
 from agent.settings import Settings
 from agent.ticker import Ticker
 from bench.webrtc_peers import LightPeer
+from bench.webrtc_replies import CYCLE_S, Replies, speech
+from bench.webrtc_stock import stock_routes
 from tests.transports.webrtc.fakes import BrowserHost, agent_file
 from transports.webrtc import WebRTC, session
 from transports.webrtc.opus import SILENCE, OpusEncoder
 from transports.webrtc.sender import Sender
 
 SERVER_CORE, PEERS_CORE = 0, 1
-SPEAK_S, CYCLE_S = 2.0, 5.0
-"""The agent speaks for 2 s of every 5."""
 OFFERS = 40
 SETTLE_S = 2.0
 
 
-def speech(rate_hz: int) -> np.ndarray[Any, Any]:
-    """Speech from espeak-ng, PCM16 mono."""
-    text = (
-        "Our opening hours are from eight to six, Monday to Friday. On Saturday we close at noon. "
-        "Would you like to book an appointment? The doctor has time on Tuesday morning, or on Thursday."
-    )
-    wav = subprocess.run(
-        ["espeak-ng", "--stdout", "-v", "en-gb", text], capture_output=True, check=True
-    ).stdout
-    pcm = np.frombuffer(wav[44:], "<i2").astype(float)
-    times = np.arange(0, len(pcm), 22_050 / rate_hz)
-    return np.interp(times, np.arange(len(pcm)), pcm).astype("<i2")
-
-
 # --- servers ---------------------------------------------------------------------------------------
-
-
-class Replies:
-    """What the agent says next: PCM16 mono."""
-
-    def __init__(self, rate_hz: int, *, cached: bool) -> None:
-        self._pcm = speech(rate_hz)
-        self._samples = int(rate_hz * SPEAK_S)
-        self._cached = cached
-        self._random = np.random.default_rng(1)
-
-    def next(self) -> np.ndarray[Any, Any]:
-        if self._cached:
-            return self._pcm[: self._samples]
-        start = int(self._random.integers(0, len(self._pcm) - self._samples))
-        gain = self._random.uniform(0.5, 0.9)
-        return (self._pcm[start : start + self._samples] * gain).astype("<i2")
 
 
 class OurCall:
@@ -153,76 +115,6 @@ def our_routes(*, cached: bool) -> list[web.RouteDef]:
     host = OurHost(clock, Replies(24_000, cached=cached))
     settings = Settings(environ=environ)
     return list(WebRTC(TransportContext(host, settings, agent_file(), clock, Ticker(clock))).routes())
-
-
-class StockTrack(MediaStreamTrack):
-    """The agent's voice the way aiortc's documentation has it; sends nothing between replies."""
-
-    kind = "audio"
-
-    def __init__(self, replies: Replies) -> None:
-        super().__init__()
-        self._replies = replies
-        self._reply = replies.next()
-        self._at = 0
-        self._cycle = 0
-        self._began_s = asyncio.get_running_loop().time()
-
-    async def recv(self) -> av.AudioFrame:
-        if self._at >= len(self._reply):
-            self._at = 0
-            self._cycle += 1
-            self._reply = self._replies.next()
-        due_s = self._began_s + self._cycle * CYCLE_S + self._at / 48_000
-        await asyncio.sleep(due_s - asyncio.get_running_loop().time())
-        piece = self._reply[self._at : self._at + 960]
-        frame = av.AudioFrame.from_ndarray(piece.reshape(1, -1), format="s16", layout="mono")
-        frame.sample_rate = 48_000
-        frame.pts = int(self._cycle * CYCLE_S * 48_000) + self._at
-        frame.time_base = fractions.Fraction(1, 48_000)
-        self._at += 960
-        return frame
-
-
-def stock_routes() -> list[web.RouteDef]:
-    """aiortc as it comes: peer connection, tracks, its own resampler."""
-    replies = Replies(48_000, cached=False)
-    peers: set[RTCPeerConnection] = set()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def listen(track: MediaStreamTrack) -> None:
-        vad = webrtcvad.Vad(2)
-        resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000, frame_size=320)
-        try:
-            while True:
-                for frame in resampler.resample(await track.recv()):
-                    vad.is_speech(bytes(frame.planes[0])[:640], 16_000)
-        except MediaStreamError:
-            pass
-
-    async def post(request: web.Request) -> web.Response:
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        peers.add(peer)
-
-        def on_track(track: MediaStreamTrack) -> None:
-            tasks.add(asyncio.create_task(listen(track)))
-
-        peer.on("track", on_track)
-        await peer.setRemoteDescription(RTCSessionDescription(await request.text(), "offer"))
-        peer.addTrack(StockTrack(replies))
-        await peer.setLocalDescription(await peer.createAnswer())
-        return web.Response(
-            status=201, text=peer.localDescription.sdp, content_type="application/sdp",
-            headers={"Location": f"/webrtc/{id(peer)}"},
-        )  # fmt: skip
-
-    async def delete(request: web.Request) -> web.Response:
-        for peer in [one for one in peers if str(id(one)) == request.match_info["session"]]:
-            peers.discard(peer)
-            await peer.close()
-        return web.Response()
-
-    return [web.post("/webrtc", post), web.delete("/webrtc/{session}", delete)]
 
 
 class WatchedSender(Sender):
