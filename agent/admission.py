@@ -20,8 +20,6 @@ LAG_SMOOTHING = 0.1
 """Weight of each sample: the lag of about the last quarter second."""
 _MAX_MISSED = 40
 """Beats made up for after one stall, a second's worth: then the average is the stall's own."""
-CORE_FULL = "core_full"
-"""How refusals for want of room on the core are counted: to the platform they are overload like any other."""
 
 
 class LoopLag:
@@ -87,15 +85,14 @@ class Admission:
         self.released = 0
         """Slots given back since the start."""
         self.draining = False
-        self.refused: Counter[str] = Counter()
-        """By reason: `RefusalReason`, and `CORE_FULL`."""
+        self.refused: Counter[RefusalReason] = Counter()
+        """By `RefusalReason`."""
         self._max_lag_ms = max_lag_ms
         self._lag = lag
 
     def reserve(self) -> _Slot:
         """A slot. Raises `Refused`. With no call live, load alone never refuses one."""
         reason: RefusalReason | None = None
-        counted = ""
         if self.draining:
             reason = RefusalReason.DRAINING
         elif self.taken >= self.max_calls:
@@ -103,9 +100,9 @@ class Admission:
         elif self.taken and self._lag.smoothed_ms > self._max_lag_ms:
             reason = RefusalReason.OVERLOADED
         elif self.taken and self.core is not None and self.core.full(self.taken):
-            reason, counted = RefusalReason.OVERLOADED, CORE_FULL
+            reason = RefusalReason.CORE_FULL
         if reason is not None:
-            self.refused[counted or reason.value] += 1
+            self.refused[reason] += 1
             raise Refused(reason)
         return self._take()
 

@@ -42,6 +42,7 @@ class RefusalReason(StrEnum):
 
     FULL = "full"
     OVERLOADED = "overloaded"
+    CORE_FULL = "core_full"
     DRAINING = "draining"
 
 

@@ -95,7 +95,7 @@ class CallCollector:
         for (transport, kind), count in calls.bad_requests.items():
             bad[transport, self._kinds(kind)] += count
         yield _family(names.BAD_REQUESTS, bad)
-        refused = {(reason,): count for reason, count in calls.admission.refused.items()}
+        refused = {(reason.value,): count for reason, count in calls.admission.refused.items()}
         yield _family(names.CALLS_REFUSED, refused)
         yield _family(names.QUALITY, self._quality())
 

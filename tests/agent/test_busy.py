@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from agent.admission import CORE_FULL, Admission, LoopLag
+from agent.admission import Admission, LoopLag
 from agent.busy import CROWDED, RIPE_MS, WINDOW_MS, CoreRoom, LoopBusy, Ripening
 from agent.clock import Clock
 from agent.cpu_time import CpuQuota, ThreadTime
@@ -145,8 +145,8 @@ def test_a_full_core_refuses_a_second_call_but_never_the_only_one() -> None:
         slot = scene.admission.reserve()
         with pytest.raises(Refused) as refused:
             scene.admission.reserve()
-        assert refused.value.reason is RefusalReason.OVERLOADED
-        assert dict(scene.admission.refused) == {CORE_FULL: 1}
+        assert refused.value.reason is RefusalReason.CORE_FULL
+        assert dict(scene.admission.refused) == {RefusalReason.CORE_FULL: 1}
         slot.release()
         scene.admission.reserve()
         scene.busy.stop()
@@ -252,7 +252,7 @@ def test_a_ramp_stops_before_the_calls_that_are_in_starve(per_s: int) -> None:
             await scene.works((len(began) - sum(unripe)) / 1_000, seconds=1 / per_s)
         # All of them cost what they do now.
         assert 0.88 < len(began) / 1_000 < 0.94
-        assert scene.admission.refused[CORE_FULL] > 200
+        assert scene.admission.refused[RefusalReason.CORE_FULL] > 200
         scene.busy.stop()
 
     scenario(play)
