@@ -92,7 +92,8 @@ def stripped(function: Callable[..., Any], module: Any, *names: str) -> Callable
     assert transformer.removed, f"{function.__qualname__} mentions none of {names}"
     found: dict[str, Any] = {}
     exec(compile(ast.fix_missing_locations(tree), function.__name__, "exec"), vars(module), found)
-    return found[function.__name__]  # type: ignore[no-any-return]
+    made: Callable[..., Any] = found[function.__name__]
+    return made
 
 
 class _PlainClock(AudioClock):
@@ -153,13 +154,14 @@ class FramePath:
         self._stream_ms = 0.0
         self._left = 0
         self._done = asyncio.Event()
-        _PlainClock.arrived = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")  # type: ignore[method-assign]
+        plainly = stripped(AudioClock.arrived, latency, "change_ms", "jitter_ms")
+        _PlainClock.arrived = plainly  # type: ignore[method-assign]  # known only now
         plain = stripped(Ears.hear, ears, "_counters")
         process.media("on")
         process.media("off")
-        live = process.calls._live
-        live["off"].ears._audio_clock = _PlainClock()
-        self.feeds = {"on": live["on"].ears.hear, "off": plain.__get__(live["off"].ears)}
+        on, off = (call.ears for call in process.calls.media)
+        off._audio_clock = _PlainClock()
+        self.feeds = {"on": on.hear, "off": plain.__get__(off)}
         self._count = 0
         self.taken: dict[str, list[int]] = {"on": [], "off": []}
         """Nanoseconds of each message, from the decoded message on: what is before has no instruments."""

@@ -152,9 +152,11 @@ async def measure(calls: int, seconds: float) -> list[Figure] | None:
     take_turns(process.book, TURNS)
     side = Side(process.calls, metrics, Settings(), lambda: None, process.lag)
     scrapes = Scrapes(process.clock)
-    metrics.exposition_pieces = scrapes.timed("/metrics", metrics.exposition_pieces)  # type: ignore[method-assign]
+    pieces = scrapes.timed("/metrics", metrics.exposition_pieces)
+    metrics.exposition_pieces = pieces  # type: ignore[method-assign]  # the same, timed
     book = process.book
-    book.summary_pieces = scrapes.timed("/latency", book.summary_pieces)  # type: ignore[method-assign]
+    summary = scrapes.timed("/latency", book.summary_pieces)
+    book.summary_pieces = summary  # type: ignore[method-assign]  # likewise
     runner = web.AppRunner(side.application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

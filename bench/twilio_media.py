@@ -88,7 +88,7 @@ async def main() -> None:
     host = BenchHost()
     twilio = Twilio(TransportContext(host, Settings(), agent_file(), LoopClock(), Ticker(LoopClock())))
     session = MediaSession(twilio._parts)
-    MediaWebSocket.send_text = lambda self, message: True  # type: ignore[method-assign]
+    MediaWebSocket.send_text = lambda self, message: True  # type: ignore[method-assign]  # nobody listens
     start = {"streamSid": SID, "callSid": "CA1"}
     session.on_text(orjson.dumps({"event": "start", "start": start}))
     show("in: to the call", lambda: session.on_text(data))

@@ -50,7 +50,7 @@ class LightPeer:
         self.ice = LightConnection(ice_controlling=True)
         self.ice.peer = self
         await self.ice.gather_candidates()
-        self.dtls = RTCDtlsTransport(_UnderDtls(self.ice), [self.certificate])  # type: ignore[arg-type]
+        self.dtls = RTCDtlsTransport(_UnderDtls(self.ice), [self.certificate])  # type: ignore[arg-type]  # all that DTLS uses of it
         self.dtls._set_role("server")
         began_s = time.perf_counter()
         async with client.post(

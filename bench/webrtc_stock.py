@@ -52,7 +52,9 @@ def stock_routes() -> list[web.RouteDef]:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000, frame_size=320)
         try:
             while True:
-                for frame in resampler.resample(await track.recv()):
+                received = await track.recv()
+                assert isinstance(received, av.AudioFrame)
+                for frame in resampler.resample(received):
                     vad.is_speech(bytes(frame.planes[0])[:640], 16_000)
         except MediaStreamError:
             pass

@@ -7,11 +7,13 @@ of the core with fake lines and providers; threads and sockets do not belong on 
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from agent.clock import LoopClock
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -46,6 +48,13 @@ def virtual_clock() -> LoopClock:
     return LoopClock(loop, loop.time)
 
 
+def stall(duration_ms: float) -> None:
+    """The running virtual loop stands still: time passes and nothing runs."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jumping.now_s += duration_ms / 1000
+
+
 def run_virtually(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run `scenario` on a virtual loop of its own; no task may be left behind."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -58,3 +67,13 @@ def run_virtually(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return result
 
         return runner.run(checked())
+
+
+def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Decorates a test: it runs as `run_virtually` would run it, with its parameters and fixtures."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_virtually(lambda: test(*args, **kwargs))
+
+    return run

@@ -1,18 +1,24 @@
 """Coarse timers: never early, hardly late, cheap to drop, and no callback is another's trouble."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.coarse_timers import SLOTS, TICK_MS, CoarseTimers, Wheel
-from tests.virtual import run_virtually, virtual_clock
+from agent.coarse_timers import SLOTS, TICK_MS, Callback, CoarseTimers, Wheel
+from tests.virtual import run_virtually, stall, virtual_clock, virtually
+
+
+def call(callback: Callback) -> None:
+    callback()
 
 
 def run_until(wheel: Wheel, tick: int) -> None:
     while wheel.now < tick:
-        wheel.step(lambda callback: callback())
+        wheel.step(call)
 
 
 # --- the wheel -----------------------------------------------------------------------------------------
@@ -60,15 +66,19 @@ def test_many_timers_are_called_as_a_sorted_list_would(timers: list[tuple[int, i
         due = at + max(ahead, 1)
         if dropped_at is None or not at <= dropped_at < due:
             expected.append((due, number))
-    drops: dict[int, list[object]] = {}
+    drops: dict[int, list[Callable[[], None]]] = {}
+
+    def note(number: int) -> None:
+        called.append((wheel.now, number))
+
     for tick in range(10_000):
         for number, ahead, dropped_at in steps.get(tick, ()):
-            timer = wheel.add(tick + ahead, lambda number=number: called.append((wheel.now, number)))
+            timer = wheel.add(tick + ahead, partial(note, number))
             if dropped_at is not None and dropped_at >= tick:
                 drops.setdefault(dropped_at, []).append(timer.cancel)
         for cancel in drops.get(tick, ()):
-            cancel()  # type: ignore[operator]  # a bound method
-        wheel.step(lambda callback: callback())
+            cancel()
+        wheel.step(call)
     assert sorted(called) == sorted(expected)
     assert wheel.empty
 
@@ -94,37 +104,36 @@ def test_a_callback_may_cancel_another_of_the_same_tick_and_add_new_ones() -> No
 # --- on a clock ----------------------------------------------------------------------------------------
 
 
-def test_no_timer_is_early_and_none_later_than_a_tick() -> None:
-    async def scenario() -> None:
-        clock = virtual_clock()
-        await clock.sleep(37.0)
-        timers = CoarseTimers(clock)
-        late: list[float] = []
-        for delay_ms in (0.0, 1.0, 99.0, 100.0, 101.0, 6_400.0, 20_000.0, 3_600_000.0):
-            due_ms = clock.now_ms() + delay_ms
-            timers.call_later(delay_ms, lambda due_ms=due_ms: late.append(clock.now_ms() - due_ms))
-            await clock.sleep(13.0)
-        await clock.sleep(3_700_000.0)
-        assert len(late) == 8
-        assert all(-1e-6 <= each <= TICK_MS + 1e-6 for each in late), late
+@virtually
+async def test_no_timer_is_early_and_none_later_than_a_tick() -> None:
+    clock = virtual_clock()
+    await clock.sleep(37.0)
+    timers = CoarseTimers(clock)
+    late: list[float] = []
 
-    run_virtually(scenario)
+    def note(due_ms: float) -> None:
+        late.append(clock.now_ms() - due_ms)
+
+    for delay_ms in (0.0, 1.0, 99.0, 100.0, 101.0, 6_400.0, 20_000.0, 3_600_000.0):
+        timers.call_later(delay_ms, partial(note, clock.now_ms() + delay_ms))
+        await clock.sleep(13.0)
+    await clock.sleep(3_700_000.0)
+    assert len(late) == 8
+    assert all(-1e-6 <= each <= TICK_MS + 1e-6 for each in late), late
 
 
-def test_a_cancelled_timer_is_not_called_and_may_be_cancelled_again() -> None:
-    async def scenario() -> None:
-        clock = virtual_clock()
-        timers = CoarseTimers(clock)
-        called: list[str] = []
-        dropped = timers.call_later(500.0, lambda: called.append("dropped"))
-        kept = timers.call_later(500.0, lambda: called.append("kept"))
-        dropped.cancel()
-        dropped.cancel()
-        await clock.sleep(1_000.0)
-        kept.cancel()
-        assert called == ["kept"]
-
-    run_virtually(scenario)
+@virtually
+async def test_a_cancelled_timer_is_not_called_and_may_be_cancelled_again() -> None:
+    clock = virtual_clock()
+    timers = CoarseTimers(clock)
+    called: list[str] = []
+    dropped = timers.call_later(500.0, lambda: called.append("dropped"))
+    kept = timers.call_later(500.0, lambda: called.append("kept"))
+    dropped.cancel()
+    dropped.cancel()
+    await clock.sleep(1_000.0)
+    kept.cancel()
+    assert called == ["kept"]
 
 
 def test_one_that_fails_is_counted_and_the_others_are_called(caplog: pytest.LogCaptureFixture) -> None:
@@ -148,52 +157,46 @@ def test_one_that_fails_is_counted_and_the_others_are_called(caplog: pytest.LogC
     assert caplog.text.count("a timer's callback failed") == 1
 
 
-def test_the_loop_has_one_timer_for_all_and_none_when_nobody_waits() -> None:
-    async def scenario() -> None:
-        clock = virtual_clock()
-        timers = CoarseTimers(clock)
-        assert timers._beat is None
-        for number in range(1_000):
-            timers.call_later(1_000.0 + number, lambda: None)
-        loop_timers = clock._loop._scheduled  # type: ignore[attr-defined]  # asyncio's own list
-        assert len(loop_timers) == 1
-        await clock.sleep(3 * SLOTS * TICK_MS)
-        assert timers._beat is None
-        # It works again after a rest, however long.
-        called: list[float] = []
-        due_ms = clock.now_ms() + 300.0
-        timers.call_later(300.0, lambda: called.append(clock.now_ms() - due_ms))
-        await clock.sleep(1_000.0)
-        assert len(called) == 1
-        assert 0.0 <= called[0] <= TICK_MS + 1e-6
-        timers.close()
-
-    run_virtually(scenario)
+@virtually
+async def test_the_loop_has_one_timer_for_all_and_none_when_nobody_waits() -> None:
+    clock = virtual_clock()
+    timers = CoarseTimers(clock)
+    assert timers._beat is None
+    for number in range(1_000):
+        timers.call_later(1_000.0 + number, lambda: None)
+    loop_timers = clock._loop._scheduled  # type: ignore[attr-defined]  # asyncio's own list
+    assert len(loop_timers) == 1
+    await clock.sleep(3 * SLOTS * TICK_MS)
+    assert timers._beat is None
+    # It works again after a rest, however long.
+    called: list[float] = []
+    due_ms = clock.now_ms() + 300.0
+    timers.call_later(300.0, lambda: called.append(clock.now_ms() - due_ms))
+    await clock.sleep(1_000.0)
+    assert len(called) == 1
+    assert 0.0 <= called[0] <= TICK_MS + 1e-6
+    timers.close()
 
 
-def test_a_loop_that_was_held_up_calls_all_that_is_due() -> None:
-    async def scenario() -> None:
-        clock = virtual_clock()
-        timers = CoarseTimers(clock)
-        called: list[int] = []
-        for number in range(50):
-            timers.call_later(100.0 * number, lambda number=number: called.append(number))
-        clock._loop._jumping.now_s += 60.0  # type: ignore[attr-defined]  # a minute in which nothing ran
-        await clock.sleep(1.0)
-        assert called == list(range(50))
-
-    run_virtually(scenario)
+@virtually
+async def test_a_loop_that_was_held_up_calls_all_that_is_due() -> None:
+    clock = virtual_clock()
+    timers = CoarseTimers(clock)
+    called: list[int] = []
+    for number in range(50):
+        timers.call_later(100.0 * number, partial(called.append, number))
+    stall(60_000.0)
+    await clock.sleep(1.0)
+    assert called == list(range(50))
 
 
-def test_after_closing_nobody_is_called() -> None:
-    async def scenario() -> None:
-        clock = virtual_clock()
-        timers = CoarseTimers(clock)
-        called: list[str] = []
-        timers.call_later(300.0, lambda: called.append("one"))
-        timers.call_later(200.0, timers.close)
-        await clock.sleep(1_000.0)
-        assert called == []
-        timers.close()
-
-    run_virtually(scenario)
+@virtually
+async def test_after_closing_nobody_is_called() -> None:
+    clock = virtual_clock()
+    timers = CoarseTimers(clock)
+    called: list[str] = []
+    timers.call_later(300.0, lambda: called.append("one"))
+    timers.call_later(200.0, timers.close)
+    await clock.sleep(1_000.0)
+    assert called == []
+    timers.close()

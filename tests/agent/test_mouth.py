@@ -1,8 +1,8 @@
 """How text gets to the caller's ear, over both kinds of line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,7 +17,7 @@ from agent.records import TurnRecord
 from agent.text_mouth import GATHER_MS, TextMouth
 from agent.ticker import Ticker
 from tests.agent.fakes import FakeLine
-from tests.virtual import run_virtually, virtual_clock
+from tests.virtual import virtual_clock, virtually
 
 MS_PER_CHAR = 60
 
@@ -110,23 +110,22 @@ class Scene:
         await self.clock.sleep(duration_ms)
 
 
-def scenario(play: Callable[[Scene], Coroutine[Any, Any, None]], voicebox: Voicebox | None = None) -> None:
-    async def whole() -> None:
-        scene = Scene(voicebox)
-        await play(scene)
-        scene.mouth.close()
-        scene.text_mouth.close()
-        scene.ticker.close()
-        assert scene.voicebox.running == 0
-
-    run_virtually(whole)
+@contextmanager
+def staged(voicebox: Voicebox | None = None) -> Iterator[Scene]:
+    scene = Scene(voicebox)
+    yield scene
+    scene.mouth.close()
+    scene.text_mouth.close()
+    scene.ticker.close()
+    assert scene.voicebox.running == 0
 
 
 # --- media lines ---------------------------------------------------------------------------------------
 
 
-def test_the_first_sentence_sounds_while_the_second_is_still_being_generated() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_the_first_sentence_sounds_while_the_second_is_still_being_generated() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         speaking = asyncio.create_task(scene.mouth.speak())
         scene.mouth.write("We are open. ")
@@ -144,14 +143,15 @@ def test_the_first_sentence_sounds_while_the_second_is_still_being_generated() -
         assert (request.voice, request.speed, request.language) == ("amy", 1.1, "en-US")
         await scene.wait(5_000)
         assert len(scene.line.audio) == 22 * MS_PER_CHAR * 8
-        assert scene.ends == [(1, pytest.approx(80 + 22 * MS_PER_CHAR, abs=25))]
+        ((generation, after_ms),) = scene.ends
+        assert generation == 1
+        assert after_ms == pytest.approx(80 + 22 * MS_PER_CHAR, abs=25)
         assert scene.counters.underruns == 0
 
-    scenario(play)
 
-
-def test_a_piece_says_where_in_the_utterance_it_stands_as_far_as_that_is_known() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_piece_says_where_in_the_utterance_it_stands_as_far_as_that_is_known() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         speaking = asyncio.create_task(scene.mouth.speak())
         scene.mouth.write("One. ")
@@ -177,11 +177,10 @@ def test_a_piece_says_where_in_the_utterance_it_stands_as_far_as_that_is_known()
         assert len({request.context for request in scene.voicebox.asked}) == 3
         await scene.wait(5_000)
 
-    scenario(play)
 
-
-def test_speech_in_another_format_is_converted() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_speech_in_another_format_is_converted() -> None:
+    with staged(Voicebox(linear(24_000))) as scene:
         scene.begin(scene.mouth)
         scene.mouth.write("We are open.")
         scene.mouth.end()
@@ -189,11 +188,10 @@ def test_speech_in_another_format_is_converted() -> None:
         await scene.wait(5_000)
         assert len(scene.line.audio) / 8 == pytest.approx(12 * MS_PER_CHAR, abs=20)
 
-    scenario(play, Voicebox(linear(24_000)))
 
-
-def test_synthesis_stays_a_bounded_time_ahead_of_the_ear() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_synthesis_stays_a_bounded_time_ahead_of_the_ear() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         speaking = asyncio.create_task(scene.mouth.speak())
         scene.mouth.write("This sentence takes about three seconds, I think. " * 20)
@@ -207,11 +205,10 @@ def test_synthesis_stays_a_bounded_time_ahead_of_the_ear() -> None:
         ahead_ms = len(scene.voicebox.asked) * 50 * MS_PER_CHAR
         assert ahead_ms <= AHEAD_MS + 2 * 50 * MS_PER_CHAR
 
-    scenario(play)
 
-
-def test_a_cancelled_utterance_tells_what_was_heard_and_is_silent() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_cancelled_utterance_tells_what_was_heard_and_is_silent() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         speaking = asyncio.create_task(scene.mouth.speak())
         scene.mouth.write("We are open. Until six. ")
@@ -229,11 +226,10 @@ def test_a_cancelled_utterance_tells_what_was_heard_and_is_silent() -> None:
         assert scene.ends == []
         assert len(scene.voicebox.asked) <= 2
 
-    scenario(play)
 
-
-def test_a_barge_in_while_synthesis_is_slow_does_not_claim_the_whole_sentence() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_barge_in_while_synthesis_is_slow_does_not_claim_the_whole_sentence() -> None:
+    with staged() as scene:
         scene.voicebox.chunk_ms = 2_000.0
         scene.begin(scene.mouth)
         speaking = asyncio.create_task(scene.mouth.speak())
@@ -244,11 +240,10 @@ def test_a_barge_in_while_synthesis_is_slow_does_not_claim_the_whole_sentence() 
         await asyncio.wait({speaking})
         assert heard.text in ("We are", "We are open")
 
-    scenario(play)
 
-
-def test_a_paused_utterance_goes_on_and_ends() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_paused_utterance_goes_on_and_ends() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         scene.mouth.write("We are open until six.")
         scene.mouth.end()
@@ -264,11 +259,10 @@ def test_a_paused_utterance_goes_on_and_ends() -> None:
         assert [generation for generation, _ in scene.ends] == [1]
         assert scene.mouth.heard().complete
 
-    scenario(play)
 
-
-def test_when_synthesis_fails_what_was_spoken_before_is_heard_out() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_when_synthesis_fails_what_was_spoken_before_is_heard_out() -> None:
+    with staged() as scene:
         scene.voicebox.fails_on = "Until"
         scene.begin(scene.mouth)
         scene.mouth.write("We are open. Until six. And so on.")
@@ -281,11 +275,10 @@ def test_when_synthesis_fails_what_was_spoken_before_is_heard_out() -> None:
         heard = scene.mouth.heard()
         assert (heard.text, heard.complete) == ("We are open.", False)
 
-    scenario(play)
 
-
-def test_a_babbling_model_is_cut_off() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_babbling_model_is_cut_off() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         for _ in range(100):
             scene.mouth.write("word " * 100)
@@ -293,11 +286,10 @@ def test_a_babbling_model_is_cut_off() -> None:
         scene.mouth.cancel()
         await scene.wait(0)
 
-    scenario(play)
 
-
-def test_a_language_switch_speaks_what_was_written_before_in_the_old_one() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_language_switch_speaks_what_was_written_before_in_the_old_one() -> None:
+    with staged() as scene:
         scene.begin(scene.mouth)
         scene.mouth.write("One moment")
         scene.mouth.switch_language("es-ES")
@@ -309,12 +301,11 @@ def test_a_language_switch_speaks_what_was_written_before_in_the_old_one() -> No
         assert scene.voicebox.asked[1].voice is None
         await scene.wait(5_000)
 
-    scenario(play)
-
 
 @pytest.mark.parametrize("audio", [PCMU_8K, PCMA_8K])
-def test_another_line_hears_the_rest(audio: AudioFormat) -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_another_line_hears_the_rest(audio: AudioFormat) -> None:
+    with staged() as scene:
         scene.voicebox.chunk_ms = 400.0
         scene.begin(scene.mouth)
         scene.mouth.write("We are open from Monday to Friday until six.")
@@ -332,14 +323,13 @@ def test_another_line_hears_the_rest(audio: AudioFormat) -> None:
         assert set(other.audio) == {0x31} if audio == PCMU_8K else 0x31 not in other.audio
         assert len(scene.ends) == 1
 
-    scenario(play)
-
 
 # --- text lines ----------------------------------------------------------------------------------------
 
 
-def test_the_first_text_goes_out_at_once_and_its_clause_when_that_is_whole() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_the_first_text_goes_out_at_once_and_its_clause_when_that_is_whole() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("We ")
@@ -349,11 +339,10 @@ def test_the_first_text_goes_out_at_once_and_its_clause_when_that_is_whole() -> 
         assert scene.line.texts == [("We ", False), ("are open, from ", False)]
         assert not mouth.waiting
 
-    scenario(play)
 
-
-def test_what_follows_the_first_clause_goes_out_together_and_closes_the_utterance() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_what_follows_the_first_clause_goes_out_together_and_closes_the_utterance() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         for token in ("Yes. ", "We ", "are open. ", "From "):
@@ -373,22 +362,20 @@ def test_what_follows_the_first_clause_goes_out_together_and_closes_the_utteranc
         assert len(scene.line.texts) == 3
         assert len(scene.ends) == 1
 
-    scenario(play)
 
-
-def test_an_utterance_of_one_text_is_closed_by_an_empty_one() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_an_utterance_of_one_text_is_closed_by_an_empty_one() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("We are open.")
         mouth.end()
         assert scene.line.texts == [("We are open.", False), ("", True)]
 
-    scenario(play)
 
-
-def test_text_that_has_not_gone_out_yet_is_kept_with_what_was_not_heard() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_text_that_has_not_gone_out_yet_is_kept_with_what_was_not_heard() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("Yes. ")
@@ -401,12 +388,11 @@ def test_text_that_has_not_gone_out_yet_is_kept_with_what_was_not_heard() -> Non
         mouth.end()
         assert scene.line.texts[1:] == [("Yes. We are open.", False), ("", True)]
 
-    scenario(play)
-
 
 @pytest.mark.parametrize("over", ["cancel", "begin", "close"])
-def test_gathered_text_of_a_reply_that_is_over_never_goes_out(over: str) -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_gathered_text_of_a_reply_that_is_over_never_goes_out(over: str) -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("Yes. ")
@@ -418,22 +404,20 @@ def test_gathered_text_of_a_reply_that_is_over_never_goes_out(over: str) -> None
         await scene.wait(GATHER_MS + 1)
         assert scene.line.texts == [("Yes. ", False)]
 
-    scenario(play)
 
-
-def test_an_answer_behind_a_filler_is_not_held_back() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_an_answer_behind_a_filler_is_not_held_back() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         assert mouth.fill("One moment.")
         mouth.write("We ")
         assert scene.line.texts == [("One moment. ", False), ("We ", False)]
 
-    scenario(play)
 
-
-def test_text_before_a_change_of_language_is_said_in_the_old_one() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_text_before_a_change_of_language_is_said_in_the_old_one() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         for token in ("Yes. ", "In German: "):
@@ -443,23 +427,23 @@ def test_text_before_a_change_of_language_is_said_in_the_old_one() -> None:
         mouth.end()
         assert scene.line.languages == ["en-US", "en-US", "de-DE"]
 
-    scenario(play)
 
-
-def test_a_silent_platform_is_given_the_time_to_speak() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_silent_platform_is_given_the_time_to_speak() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("x" * 140)
         mouth.end()
         await scene.wait(60_000)
-        assert scene.ends == [(1, pytest.approx(10_000 + mouth.END_SLACK_MS, abs=1))]
+        ((generation, after_ms),) = scene.ends
+        assert generation == 1
+        assert after_ms == pytest.approx(10_000 + mouth.END_SLACK_MS, abs=1)
 
-    scenario(play)
 
-
-def test_a_platform_that_reports_ends_the_utterance_when_it_was_played() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_platform_that_reports_ends_the_utterance_when_it_was_played() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("We are open.")
@@ -472,11 +456,10 @@ def test_a_platform_that_reports_ends_the_utterance_when_it_was_played() -> None
         await scene.wait(60_000)
         assert len(scene.ends) == 1
 
-    scenario(play)
 
-
-def test_a_cancelled_utterance_never_ends_later() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_a_cancelled_utterance_never_ends_later() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("We are open. We close at six. ")
@@ -488,22 +471,20 @@ def test_a_cancelled_utterance_never_ends_later() -> None:
         assert scene.ends == []
         assert ("More", False) not in scene.line.texts
 
-    scenario(play)
 
-
-def test_an_utterance_without_text_is_over_at_once() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_an_utterance_without_text_is_over_at_once() -> None:
+    with staged() as scene:
         scene.begin(scene.text_mouth)
         scene.text_mouth.end()
         await scene.wait(1)
         assert len(scene.ends) == 1
         assert scene.line.texts == []
 
-    scenario(play)
 
-
-def test_what_a_lost_text_line_had_not_spoken_is_said_on_the_next_one() -> None:
-    async def play(scene: Scene) -> None:
+@virtually
+async def test_what_a_lost_text_line_had_not_spoken_is_said_on_the_next_one() -> None:
+    with staged() as scene:
         mouth = scene.text_mouth
         scene.begin(mouth)
         mouth.write("We are open. We close ")
@@ -520,5 +501,3 @@ def test_what_a_lost_text_line_had_not_spoken_is_said_on_the_next_one() -> None:
         await scene.wait(10_000)
         assert len(scene.ends) == 1
         assert mouth.heard().text == "We are open. We close at six."
-
-    scenario(play)

@@ -51,7 +51,8 @@ def _picture(pcm: bytes) -> Picture:
     places = np.searchsorted(_EDGES_HZ, np.fft.rfftfreq(_SIZE, 1 / RATE_HZ))
     bands = np.stack([spectrum[:, places == band].sum(axis=1) for band in range(1, _BANDS + 1)])
     decibels = 10 * np.log10(bands + 1.0)
-    return np.maximum(decibels - decibels.max(), _FLOOR_DB)
+    levels: Picture = np.maximum(decibels - decibels.max(), _FLOOR_DB)
+    return levels
 
 
 def _trimmed(pcm: bytes) -> bytes:

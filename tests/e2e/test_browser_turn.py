@@ -94,8 +94,9 @@ async def coturn(directory: Path) -> AsyncIterator[int]:
 async def test_a_browser_behind_a_strict_firewall_calls_through_turn(transport: str, tmp_path: Path) -> None:
     async with coturn(tmp_path) as port:
         turn = f"turn:127.0.0.1:{port}?transport={transport}"
-        settings = {"PARLEY_WEBRTC_ICE_SERVERS": turn, "PARLEY_WEBRTC_TURN_SECRET": SECRET}
-        async with staged(asked(60.0), **settings) as stage:
+        async with staged(
+            asked(60.0), PARLEY_WEBRTC_ICE_SERVERS=turn, PARLEY_WEBRTC_TURN_SECRET=SECRET
+        ) as stage:
             page = stage.page
             await page.add_init_script(ONLY_RELAYED)
             await page.goto(stage.server.url)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from agent.agentfile.load import parse_agent
 from agent.audio.codec import make_decoder
 from agent.audio.formats import FRAME_MS, PCMU_8K, linear
 from agent.chains import LLMChain, STTChain, TTSChain
-from agent.providers import ProviderContext
+from agent.providers import Provider, ProviderContext
 from agent.records import TurnRecord
 from agent.turns.machine import State
 from loadtest.simulators import cartesia, deepgram_live, openai_chat
@@ -41,6 +41,8 @@ from tests.agent.scripted import Phone
 from tests.agent.stage import AGENT, GREETING, Stage
 from tests.providers.hurried import run_hurried
 from tests.virtual import virtual_clock
+
+P = TypeVar("P", bound=Provider)
 
 QUESTION = "What are your opening hours?"
 SPOKEN = speech.speech(QUESTION)
@@ -90,16 +92,19 @@ class Desk:
         stage.llm.says(OTHER_ANSWER)
         stage.tts.voice = sound
         stage.stt.answers.append(QUESTION)
-        made = [
-            kind(ProviderContext(stage.agent, stage.clock, {"base_url": simulators[kind.name].url}))
-            for kind in (Deepgram, OpenAIChat, Cartesia)
-        ]
-        stt, llm, tts = (
-            [vendor] if vendor.name == alone else [vendor, other]
-            for vendor, other in zip(made, (stage.stt, stage.llm, stage.tts), strict=True)
-        )
+
+        def reached(vendor: str) -> ProviderContext:
+            return ProviderContext(stage.agent, stage.clock, {"base_url": simulators[vendor].url})
+
+        def and_a_spare(vendor: P, other: P) -> list[P]:
+            return [vendor] if vendor.name == alone else [vendor, other]
+
         limits = stage.agent.limits
-        self.chains = (STTChain(stt, limits), LLMChain(llm, limits), TTSChain(tts, limits))
+        self.chains = (
+            STTChain(and_a_spare(Deepgram(reached("deepgram")), stage.stt), limits),
+            LLMChain(and_a_spare(OpenAIChat(reached("openai")), stage.llm), limits),
+            TTSChain(and_a_spare(Cartesia(reached("cartesia")), stage.tts), limits),
+        )
         stage.services = replace(stage.services, stt=self.chains[0], llm=self.chains[1], tts=self.chains[2])
 
     async def call(self) -> TurnRecord:

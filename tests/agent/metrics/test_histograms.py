@@ -3,6 +3,7 @@
 import base64
 import random
 import zlib
+from typing import Any
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -18,6 +19,7 @@ from agent.metrics.histograms import (
     WINDOWS,
     Key,
     LatencyTable,
+    Window,
     highest_us,
     index_of,
     new_hdr,
@@ -79,9 +81,9 @@ def test_a_figure_out_of_range_is_kept_at_the_edge(value_ms: float, kept_ms: flo
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=lambda window: window.name)
-def test_a_window_holds_what_it_says_and_a_slot_more_at_most(window: object) -> None:
-    name, length_ms = window.name, window.seconds * 1000  # type: ignore[attr-defined]
-    slot_ms = length_ms / window.slots  # type: ignore[attr-defined]
+def test_a_window_holds_what_it_says_and_a_slot_more_at_most(window: Window) -> None:
+    name, length_ms = window.name, window.seconds * 1000
+    slot_ms = length_ms / window.slots
     for begin_ms in (0.0, slot_ms * 0.4, slot_ms - 1):
         table = LatencyTable(0.0)
         table.record(KEY, 100.0, begin_ms)
@@ -210,13 +212,13 @@ def _packed(payload: bytes) -> str:
         HdrHistogram(1, 1_000, 2).encode().decode(), HdrHistogram(1, MAX_US, 3).encode().decode(), 7, None,
     ],
 )  # fmt: skip
-def test_what_is_no_histogram_of_ours_is_refused(histogram: object) -> None:
+def test_what_is_no_histogram_of_ours_is_refused(histogram: Any) -> None:
     entry = {
         "stage": "response", "transport": "t", "language": "en", "provider": "none", "cache": "none",
         "histogram": histogram,
     }  # fmt: skip
     with pytest.raises(ValueError, match=r"not an encoded histogram|another range|not a series"):
-        LatencyTable(0.0).add_encoded([entry], 0.0)  # type: ignore[list-item]
+        LatencyTable(0.0).add_encoded([entry], 0.0)
     with pytest.raises(ValueError, match="not a series"):
         LatencyTable(0.0).add_encoded([{"stage": "response"}], 0.0)
 

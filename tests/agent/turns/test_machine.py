@@ -22,7 +22,7 @@ end         ended/stop       ended/stop         ended/stop         ended/stop   
 
 def cells() -> dict[tuple[State, Event], str]:
     head, *rows = TABLE.strip().splitlines()
-    found = {}
+    found: dict[tuple[State, Event], str] = {}
     for row in rows:
         event, *entries = row.split()
         found |= {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from loadtest.bulk.pacer import PHASES, Lateness, Pacer
-from tests.virtual import run_virtually, virtual_clock
+from tests.virtual import run_virtually, stall, virtual_clock
 
 
 def test_every_member_ticks_every_20_ms_and_never_drifts() -> None:
@@ -55,8 +55,7 @@ def test_a_stall_is_made_up_for_and_told() -> None:
         def tick(now_ms: float) -> None:
             ticks.append(now_ms)
             if len(ticks) == 5:
-                # 70 ms in which this process does nothing else.
-                asyncio.get_running_loop()._jumping.now_s += 0.07  # type: ignore[attr-defined]  # the virtual loop's
+                stall(70.0)
 
         pacer.add(tick)
         pacer.start()

@@ -27,7 +27,8 @@ def drawing(text: str) -> ET.Element:
 def places(svg: ET.Element) -> list[tuple[float, float]]:
     line = svg.find("polyline")
     assert line is not None
-    return [tuple(map(float, each.split(","))) for each in line.attrib["points"].split()]  # type: ignore[misc]
+    pairs = (each.split(",") for each in line.attrib["points"].split())
+    return [(float(x), float(y)) for x, y in pairs]
 
 
 def test_a_line_goes_up_where_values_do_and_stays_within_the_frame() -> None:

@@ -52,13 +52,11 @@ async def answer(child: Child, within_s: float = 2.0) -> str:
 
 
 async def test_started_it_answers_and_stopped_it_has_gone(child: Child) -> None:
-    assert child.running
-    assert child.ended == ""
+    assert (child.running, child.ended) == (True, "")
     assert await answer(child) == "hello"
     await child.stop()
     await child.stop()
-    assert not child.running
-    assert await answer(child) == "nobody"
+    assert (child.running, await answer(child)) == (False, "nobody")
 
 
 async def test_killed_it_can_be_restored_on_the_same_port(child: Child) -> None:

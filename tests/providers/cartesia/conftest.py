@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -45,8 +46,9 @@ async def cartesia(simulator: CartesiaSimulator) -> AsyncIterator[Cartesia]:
     await made.close()
 
 
-def request(text: str = TEXT, **fields: object) -> SpeechRequest:
-    return SpeechRequest(text, **{"language": "en-US", "audio": PCMU_8K, **fields})  # type: ignore[arg-type]
+def request(text: str = TEXT, **fields: Any) -> SpeechRequest:
+    defaults: dict[str, Any] = {"language": "en-US", "audio": PCMU_8K}
+    return SpeechRequest(text, **{**defaults, **fields})
 
 
 async def spoken(cartesia: Cartesia, asked: SpeechRequest) -> list[SpeechChunk]:

@@ -117,7 +117,7 @@ async def test_a_caller_who_interrupts_cancels_the_rest(
     cartesia: Cartesia, simulator: CartesiaSimulator
 ) -> None:
     simulator.timings.set("inter_chunk", Profile.fixed(30))
-    async with aclosing(cartesia.speak(request())) as chunks:  # type: ignore[type-var]
+    async with aclosing(cartesia.speak(request())) as chunks:  # type: ignore[type-var]  # an async generator
         async for _ in chunks:
             break
     await until(lambda: simulator.counts.cancelled == 1)
@@ -372,7 +372,7 @@ async def test_a_reader_that_does_not_read_fails_alone(
 ) -> None:
     monkeypatch.setattr(utterance_module, "MAX_PENDING_BYTES", 4_000)
     simulator.timings.set("inter_chunk", Profile.fixed(5))
-    async with aclosing(cartesia.speak(request())) as slow:  # type: ignore[type-var]
+    async with aclosing(cartesia.speak(request())) as slow:  # type: ignore[type-var]  # an async generator
         await anext(slow)
         await until(lambda: simulator.counts.cancelled == 1)
         with pytest.raises(ProviderUnavailable, match="more audio came"):

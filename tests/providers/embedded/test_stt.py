@@ -7,6 +7,7 @@ import pytest
 
 from agent.agentfile import load_agent
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, linear
+from agent.clock import LoopClock
 from agent.providers import ListenRequest, ProviderContext, Transcript
 from providers.embedded.stt import EmbeddedSTT
 from tests.speech import speech
@@ -30,8 +31,8 @@ class Listener:
 
 
 @pytest.fixture
-def context() -> ProviderContext:
-    return ProviderContext(load_agent(None), None)
+async def context() -> ProviderContext:
+    return ProviderContext(load_agent(None), LoopClock())
 
 
 async def understood(stt: EmbeddedSTT, text: str, language: str = "en", voice: str = "en-us") -> str:

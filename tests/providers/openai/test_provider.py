@@ -64,7 +64,8 @@ async def test_a_call_that_comes_before_the_sdk_waits_for_it(monkeypatch: pytest
         OpenAIChatSimulator(LoopClock(), timings=quick()) as simulator,
         connected(simulator.url) as chat,
     ):
-        warming, *replies = [asyncio.create_task(work) for work in (chat.warm(), read(chat), read(chat))]
+        warming = asyncio.create_task(chat.warm())
+        replies = [asyncio.create_task(read(chat)) for _ in range(2)]
         await asyncio.sleep(0.02)
         assert slow.began.is_set()
         assert not any(task.done() for task in (warming, *replies)), "the event loop goes on meanwhile"

@@ -239,7 +239,7 @@ async def test_nothing_is_asked_for_a_call_that_is_over() -> None:
 
 async def test_a_live_call_that_is_sent_here_again_is_not_greeted_again() -> None:
     async with twilio() as side:
-        side.host.live[CALL] = None  # type: ignore[assignment]
+        side.host.live[CALL] = None  # type: ignore[assignment]  # that there is one is all that is asked
         answer = await side.voice(CallStatus="in-progress")
         assert parameters(answer)["greeted"] == "false"
 
@@ -373,7 +373,7 @@ async def test_a_target_that_cannot_be_dialled_ends_the_call() -> None:
 
 async def test_a_dropped_session_is_connected_again_twice_and_without_greeting() -> None:
     async with twilio() as side:
-        side.host.live[CALL] = None  # type: ignore[assignment]
+        side.host.live[CALL] = None  # type: ignore[assignment]  # that there is one is all that is asked
         failed = {"SessionStatus": "failed", "ErrorCode": "64105", "ErrorMessage": "Websocket ended"}
         for retry_token in ("one", "one", "two"):
             answer = await side.action(retry_token, **failed)

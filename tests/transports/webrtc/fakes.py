@@ -12,6 +12,7 @@ import aiohttp
 import av
 import numpy as np
 from aiohttp import web
+from aioice import stun
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
@@ -198,12 +199,15 @@ class Browser:
     async def vanish(self) -> None:
         """Its machine is gone: not a word more, not even a goodbye."""
 
-        async def nowhere(data: bytes, address: tuple[str, int]) -> None:
+        async def no_data(data: bytes, addr: tuple[str, int]) -> None:
+            pass
+
+        def no_stun(message: stun.Message, addr: tuple[str, int]) -> None:
             pass
 
         for protocol in self.peer.getSenders()[0].transport.transport._connection._protocols:
-            protocol.send_data = nowhere
-            protocol.send_stun = lambda message, address: None
+            protocol.send_data = no_data  # type: ignore[method-assign]  # aioice has no way to cut its network
+            protocol.send_stun = no_stun  # type: ignore[method-assign]  # likewise
 
     async def close(self) -> None:
         if self.reader is not None:
@@ -236,6 +240,7 @@ async def browser(
         try:
             while True:
                 frame = await incoming.recv()
+                assert isinstance(frame, av.AudioFrame)
                 page.heard.append(frame.to_ndarray()[0, ::2])
         except MediaStreamError:
             pass

@@ -4,6 +4,7 @@ import subprocess
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
 
 @cache
@@ -14,4 +15,5 @@ def spoken(rate_hz: int, text: str = "We are open from eight to six, Monday to F
     ).stdout
     pcm = np.frombuffer(wav[44:], "<i2").astype(float)
     times = np.arange(0, len(pcm), 22_050 / rate_hz)
-    return np.interp(times, np.arange(len(pcm)), pcm).astype("<i2").tobytes()
+    samples: npt.NDArray[np.int16] = np.interp(times, np.arange(len(pcm)), pcm).astype(np.int16)
+    return samples.tobytes()

@@ -1,6 +1,7 @@
 """libopus, with real speech."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from agent.errors import WireError
@@ -15,11 +16,14 @@ def packets(pcm: bytes, rate_hz: int = 24_000, loss: int = 0) -> list[bytes]:
     return [encoder.encode(pcm[at : at + size]) for at in range(0, len(pcm) - size + 1, size)]
 
 
-def envelope(pcm: bytes, rate_hz: int) -> np.ndarray:
+def envelope(pcm: bytes, rate_hz: int) -> npt.NDArray[np.float64]:
     """Loudness by 20 ms."""
     samples = np.frombuffer(pcm, "<i2").astype(float)
     frames = len(samples) // (rate_hz // 50)
-    return np.sqrt(np.mean(samples[: frames * (rate_hz // 50)].reshape(frames, -1) ** 2, axis=1))
+    loudness: npt.NDArray[np.float64] = np.sqrt(
+        np.mean(samples[: frames * (rate_hz // 50)].reshape(frames, -1) ** 2, axis=1)
+    )
+    return loudness
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 48_000])

@@ -60,7 +60,7 @@ def test_a_sites_own_token_names_the_caller(tokens: SessionTokens) -> None:
         "", "x.y.z", "x" * 3000,
         signed("another secret of thirty-two chars"),
         signed(SECRET * 2, "HS512"),
-        jwt.encode({"aud": AUDIENCE, "iat": NOW_S, "exp": NOW_S + 60, "jti": "1"}, None, "none"),
+        jwt.encode({"aud": AUDIENCE, "iat": NOW_S, "exp": NOW_S + 60, "jti": "1"}, "", "none"),
         signed(aud="somebody-else"), signed(aud=None), signed(exp=None), signed(jti=None), signed(iat=None),
         signed(exp=NOW_S - 11), signed(exp=NOW_S + MAX_LIFE_S + 1), signed(iat=NOW_S + 60, exp=NOW_S + 90),
         signed(exp=[NOW_S]),
