@@ -8,7 +8,7 @@ from pathlib import Path
 from pocketsphinx import Config, Decoder, NGramModel
 
 from providers.embedded.front_end import MODEL_HZ, TELEPHONE_MLLR
-from providers.embedded.pronounce import Espeak
+from providers.embedded.pronounce import Dictionary, Espeak
 from providers.embedded.trigram import arpa
 from providers.embedded.vocabulary import sentences
 
@@ -40,7 +40,8 @@ _MARKED = re.compile(rf"{_MARK}\w+")
 class PreparedDecoder:
     """A decoder with its grammars and pronunciations."""
 
-    def __init__(self, rate_hz: int, espeak: Espeak) -> None:
+    def __init__(self, rate_hz: int, dictionary: Dictionary, espeak: Espeak) -> None:
+        self._dictionary = dictionary
         self._espeak = espeak
         self.mean = _MEAN[rate_hz]
         mllr = {"mllr": str(TELEPHONE_MLLR)} if rate_hz == 8_000 else {}
@@ -48,6 +49,9 @@ class PreparedDecoder:
             Config(
                 samprate=MODEL_HZ,
                 lm=None,
+                # It learns the few hundred words of its grammars. A grammar costs as much as there are words
+                # known: with all 134,000 of the stock dictionary that is more than a second.
+                dict=None,
                 cmn="live",
                 cmninit=self.mean,
                 loglevel="FATAL",
@@ -92,7 +96,12 @@ class PreparedDecoder:
         written = {word: word for _, words in expected for word in words}
         if language != _ENGLISH:
             written = {word: f"{word}{_MARK}{language}" for word in written}
-        said = {word for word, mark in written.items() if self._pronounce(word, mark, language)}
+        printed = self._dictionary.phones(written) if language == _ENGLISH else {}
+        said = {
+            word
+            for word, mark in written.items()
+            if self._pronounce(mark, [*printed.get(word, ()), *self._by_ear(word, language)])
+        }
         known = [
             (weight, tuple(written[word] for word in words))
             for weight, words in expected
@@ -105,12 +114,16 @@ class PreparedDecoder:
             model = NGramModel(self.decoder.config, self.decoder.logmath, str(path))
         self.decoder.add_lm(name, model)
 
-    def _pronounce(self, word: str, mark: str, language: str) -> bool:
-        """Teach the decoder `word`, written `mark`. False if nobody knows how it sounds."""
+    def _by_ear(self, word: str, language: str) -> Iterable[str]:
+        """How espeak-ng says `word`."""
+        said = [self._espeak.phones(word, voice) for voice in _ESPEAK.get(language, (language,))]
+        return filter(None, said)
+
+    def _pronounce(self, mark: str, ways: Iterable[str]) -> bool:
+        """Teach the decoder the word that is written `mark`. False if nobody knows how it sounds."""
         sounds = list(self._known(mark))
-        new = [self._espeak.phones(word, voice) for voice in _ESPEAK.get(language, (language,))]
-        for phones in new:
-            if phones and phones not in sounds:
+        for phones in ways:
+            if phones not in sounds:
                 self.decoder.add_word(f"{mark}({len(sounds) + 1})" if sounds else mark, phones, False)
                 sounds.append(phones)
         return bool(sounds)
@@ -128,6 +141,7 @@ class Decoders:
     """Lends decoders to utterances."""
 
     def __init__(self) -> None:
+        self._dictionary = Dictionary()
         self._espeak = Espeak()
         self._idle: dict[int, list[PreparedDecoder]] = {8_000: [], 16_000: []}
         self._made = {8_000: 0, 16_000: 0}
@@ -139,7 +153,7 @@ class Decoders:
             decoder = idle.pop()
         elif self._made[rate_hz] < MAX_DECODERS:
             self._made[rate_hz] += 1
-            decoder = PreparedDecoder(rate_hz, self._espeak)
+            decoder = PreparedDecoder(rate_hz, self._dictionary, self._espeak)
         else:
             return None
         decoder.choose(language, phrases)

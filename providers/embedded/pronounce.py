@@ -7,8 +7,11 @@ English phones.
 
 import ctypes
 import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import espeakng_loader
+from pocketsphinx import get_model_path
 
 # espeak_ng.h: AUDIO_OUTPUT_SYNCHRONOUS, espeakCHARS_UTF8, espeakPHONEMES_IPA.
 _OUTPUT_SYNCHRONOUS = 2
@@ -33,6 +36,29 @@ _ARPABET = {
 _SWITCH = re.compile(r"\([a-z-]+\)")  # espeak-ng's sign that it says a word as another language does
 _MARKS = re.compile(r"[ˈˌː̩̃_\s\u200d]")
 _BY_LENGTH = sorted(_ARPABET, key=len, reverse=True)
+
+
+class Dictionary:
+    """The CMU dictionary that ships with pocketsphinx. It is read again for words not asked for before: that
+    takes 80 ms, keeping it would take 25 MB."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, ...]] = {}
+
+    def phones(self, words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Each word's pronunciations, the most common first; none of a word that it lacks."""
+        asked = set(words)
+        if new := asked - self._found.keys():
+            found: dict[str, list[str]] = {word: [] for word in new}
+            with Path(get_model_path("en-us/cmudict-en-us.dict")).open(encoding="utf-8") as lines:
+                for line in lines:
+                    # "oh OW", and further ways as "a(2) EY".
+                    entry, _, phones = line.partition(" ")
+                    ways = found.get(entry.partition("(")[0])
+                    if ways is not None:
+                        ways.append(phones.strip())
+            self._found.update((word, tuple(ways)) for word, ways in found.items())
+        return {word: self._found[word] for word in asked}
 
 
 class Espeak:

@@ -6,12 +6,18 @@ from pathlib import Path
 import pocketsphinx
 import pytest
 
-from providers.embedded.pronounce import Espeak, arpabet
+from providers.embedded.pronounce import Dictionary, Espeak, arpabet
 
 
 @pytest.fixture(scope="module")
 def espeak() -> Espeak:
     return Espeak()
+
+
+def test_the_dictionary_has_every_way_to_say_a_word_the_common_one_first() -> None:
+    dictionary = Dictionary()
+    assert dictionary.phones(["zero", "oh"]) == {"zero": ("Z IH R OW", "Z IY R OW"), "oh": ("OW",)}
+    assert dictionary.phones(["oh", "qwrtz", "a"]) == {"oh": ("OW",), "qwrtz": (), "a": ("AH", "EY")}
 
 
 def test_british_vowels_differ_from_the_american_dictionary(espeak: Espeak) -> None:

@@ -105,6 +105,18 @@ def test_a_call_without_a_free_decoder_catches_up(monkeypatch: pytest.MonkeyPatc
     assert second.finalize()[0] == "is there parking"
 
 
+def test_a_decoder_learns_the_words_of_its_grammars_and_no_others() -> None:
+    decoder = Decoders().borrow(8_000, "en", ("crimson pelicans",))
+    assert decoder is not None
+    known = decoder.decoder.lookup_word
+    assert known("pelicans") == "P EH L IH K AH N Z"
+    assert known("aardvark") is None
+    decoder.choose("en", ("an aardvark",))
+    assert known("aardvark") == "AA R D V AA R K"
+    decoder.choose("en", ("crimson pelicans", "an aardvark"))
+    assert known("aardvark(3)") is None, "a word is not taught twice"
+
+
 def test_the_process_answers_in_order_and_ends_with_its_input(capfd: pytest.CaptureFixture[str]) -> None:
     def opening(phrases: tuple[str, ...]) -> bytes:
         return orjson.dumps({"rate_hz": 8_000, "language": "en", "phrases": phrases})

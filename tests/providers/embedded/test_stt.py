@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,6 +14,8 @@ from providers.embedded.stt import EmbeddedSTT
 from tests.speech import speech
 
 SILENCE = bytes(2 * 8_000 * 3 // 10)
+PATIENCE_S = 30.0
+"""For what is sure to come: other processes share a test machine."""
 
 
 class Listener:
@@ -35,6 +38,13 @@ async def context() -> ProviderContext:
     return ProviderContext(load_agent(None), LoopClock())
 
 
+@pytest.fixture
+async def stt(context: ProviderContext) -> AsyncIterator[EmbeddedSTT]:
+    provider = EmbeddedSTT(context)
+    yield provider
+    await provider.close()
+
+
 async def understood(stt: EmbeddedSTT, text: str, language: str = "en", voice: str = "en-us") -> str:
     listener = Listener()
     stream = await stt.open(ListenRequest(linear(8_000), (language,)), listener)
@@ -42,7 +52,7 @@ async def understood(stt: EmbeddedSTT, text: str, language: str = "en", voice: s
     for at in range(0, len(pcm), 320):
         stream.feed(pcm[at : at + 320])
     stream.finalize()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await listener.flushed.wait()
     await stream.close()
     final = listener.transcripts[-1]
@@ -51,39 +61,30 @@ async def understood(stt: EmbeddedSTT, text: str, language: str = "en", voice: s
     return final.text
 
 
-async def test_it_hears_in_the_language_of_the_call(context: ProviderContext) -> None:
-    stt = EmbeddedSTT(context)
+async def test_it_hears_in_the_language_of_the_call(stt: EmbeddedSTT) -> None:
     await stt.warm()
-    try:
-        assert await understood(stt, "can i pay by card") == "can i pay by card"
-        assert await understood(stt, "el viernes por la mañana", "es", "es") == "el viernes por la mañana"
-    finally:
-        await stt.close()
+    assert await understood(stt, "can i pay by card") == "can i pay by card"
+    assert await understood(stt, "el viernes por la mañana", "es", "es") == "el viernes por la mañana"
 
 
 async def test_a_process_that_dies_fails_its_calls_and_the_next_call_gets_a_new_one(
-    context: ProviderContext, caplog: pytest.LogCaptureFixture
+    stt: EmbeddedSTT, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stt = EmbeddedSTT(context)
     listener = Listener()
     stream = await stt.open(ListenRequest(linear(8_000), ("en",)), listener)
     process = stt._process
     assert process is not None
     process.send_signal(signal.SIGKILL)
-    try:
-        async with asyncio.timeout(20):
-            error = await listener.failed
-        assert "status -9" in str(error)
-        stream.feed(SILENCE)
-        stream.finalize()
-        await stream.close()
-        assert await understood(stt, "yes") == "yes"
-    finally:
-        await stt.close()
+    async with asyncio.timeout(PATIENCE_S):
+        error = await listener.failed
+    assert "status -9" in str(error)
+    stream.feed(SILENCE)
+    stream.finalize()
+    await stream.close()
+    assert await understood(stt, "yes") == "yes"
 
 
-async def test_a_closed_stream_reports_nothing_more(context: ProviderContext) -> None:
-    stt = EmbeddedSTT(context)
+async def test_a_closed_stream_reports_nothing_more(stt: EmbeddedSTT) -> None:
     listener = Listener()
     stream = await stt.open(ListenRequest(linear(8_000), ("en",)), listener)
     stream.feed(SILENCE)
@@ -91,17 +92,14 @@ async def test_a_closed_stream_reports_nothing_more(context: ProviderContext) ->
     await stream.close()
     assert await understood(stt, "no") == "no"
     assert listener.transcripts == []
-    await stt.close()
 
 
-async def test_closing_twice_is_closing_once(context: ProviderContext) -> None:
-    stt = EmbeddedSTT(context)
+async def test_closing_twice_is_closing_once(stt: EmbeddedSTT) -> None:
     await stt.warm()
     await stt.close()
     await stt.close()
 
 
-def test_it_asks_for_the_rate_that_the_line_has(context: ProviderContext) -> None:
-    stt = EmbeddedSTT(context)
+async def test_it_asks_for_the_rate_that_the_line_has(stt: EmbeddedSTT) -> None:
     assert stt.input_format(PCMU_8K) == stt.input_format(PCMA_8K) == linear(8_000)
     assert stt.input_format(G722_16K) == stt.input_format(linear(48_000)) == linear(16_000)
