@@ -1,9 +1,11 @@
 """The conversation as the model is told it: what the caller said, and what the caller heard.
 
 An agent's turn is stored while it is being said and *settled* when that is over: then its text is cut to
-what was heard. Consecutive caller turns become one message, since chat APIs demand alternation.
+what was heard. Once the agent's next turn begins, nothing but that is kept of it. Consecutive caller turns
+become one message, since chat APIs demand alternation.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.providers import Message, Role, ToolCall
@@ -70,54 +72,82 @@ class History:
     """One call's conversation."""
 
     def __init__(self) -> None:
-        self._entries: list[str | AgentTurn] = []
+        self._settled: list[Message] = []
+        """What will not change any more, as the model is told it in every turn."""
+        self._settled_heard = ""
+        """What was heard of the last turn in there."""
+        self._recent: list[str | AgentTurn] = []
+        """The caller's turns and the agent's since then."""
 
     def caller_said(self, text: str) -> None:
         """A caller's turn. Follows on the last one if the agent said nothing in between."""
-        if self._entries and isinstance(self._entries[-1], str):
-            self._entries[-1] = f"{self._entries[-1]} {text}"
+        recent = self._recent
+        if recent and isinstance(recent[-1], str):
+            recent[-1] = f"{recent[-1]} {text}"
         else:
-            self._entries.append(text)
-        del self._entries[:-MAX_MESSAGES]
+            recent.append(text)
+        del recent[:-MAX_MESSAGES]
 
     def agent_turn(self) -> AgentTurn:
-        """A new turn of the agent, to be filled in as it is generated."""
+        """A new turn of the agent, to be filled in as it is generated. Settled ones are so for good now."""
+        self._close()
         turn = AgentTurn()
-        self._entries.append(turn)
+        self._recent.append(turn)
         return turn
 
     def settle(self, turn: AgentTurn, heard: str, *, interrupted: bool) -> None:
         """The turn is over: keep what was heard. Nothing heard and nothing done: it never happened."""
         turn.settle(heard, interrupted=interrupted)
-        if not turn.messages() and turn in self._entries:
-            self._entries.remove(turn)
+        if not turn.messages() and turn in self._recent:
+            self._recent.remove(turn)
             self._merge()
 
     def messages(self, instructions: str) -> tuple[Message, ...]:
         """For the model: instructions, then the conversation."""
-        found = [Message(Role.SYSTEM, instructions)]
-        for entry in self._entries:
-            if isinstance(entry, str):
-                found.append(Message(Role.USER, entry))
-            else:
-                found.extend(entry.messages())
+        found = [Message(Role.SYSTEM, instructions), *self._settled]
+        for entry in self._recent:
+            found.extend(_messages_of(entry))
         return tuple(found)
 
     def last_heard(self) -> str:
         """What the agent last said, as far as it was heard (or generated, while that is not settled)."""
-        for entry in reversed(self._entries):
+        for entry in reversed(self._recent):
             if isinstance(entry, AgentTurn):
                 return entry.heard if entry.heard is not None else entry.text
-        return ""
+        return self._settled_heard
+
+    def _close(self) -> None:
+        """Of the agent's turns that are settled, and of all before them, keep the messages alone.
+
+        What the caller said last stays open: should nothing be heard of the answer, it goes on.
+        """
+        recent, settled, count = self._recent, self._settled, 0
+        for at, entry in enumerate(recent, 1):
+            if isinstance(entry, AgentTurn):
+                if entry.heard is None:
+                    break
+                self._settled_heard, count = entry.heard, at
+        for entry in recent[:count]:
+            settled.extend(_messages_of(entry))
+        del recent[:count]
+        if len(settled) > MAX_MESSAGES:
+            del settled[:-MAX_MESSAGES]
+            # A tool's result is nothing without the message that asked for it.
+            while settled and settled[0].role is Role.TOOL:
+                del settled[0]
 
     def _merge(self) -> None:
         merged: list[str | AgentTurn] = []
-        for entry in self._entries:
+        for entry in self._recent:
             if isinstance(entry, str) and merged and isinstance(merged[-1], str):
                 merged[-1] = f"{merged[-1]} {entry}"
             else:
                 merged.append(entry)
-        self._entries = merged
+        self._recent = merged
+
+
+def _messages_of(entry: str | AgentTurn) -> Iterable[Message]:
+    return (Message(Role.USER, entry),) if isinstance(entry, str) else entry.messages()
 
 
 def _joined(parts: list[str]) -> str:
@@ -129,12 +159,15 @@ def _shared(text: str, heard: str) -> tuple[str, str]:
 
     Compared by words: what was heard went through sentence splitting, which changes white space.
     """
-    words, heard_words = text.split(), heard.split()
-    count = 0
+    words = text.split()
+    # Most replies are heard as they were written.
+    heard_words, count = (words, len(words)) if heard == text else (heard.split(), 0)
     while count < len(words) and count < len(heard_words) and words[count] == heard_words[count]:
         count += 1
     if count == len(heard_words) or count == len(words):
-        return " ".join(words[:count]), " ".join(heard_words[count:])
+        told = " ".join(words[:count])
+        # One string, then, for the history and the turn's record.
+        return heard if told == heard else told, " ".join(heard_words[count:])
     # The platform's wording differs (numbers read out): go by length.
     share = min(len(words), len(heard_words))
     return " ".join(words[:share]), " ".join(heard_words[share:])

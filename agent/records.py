@@ -1,7 +1,10 @@
 """What is kept of a call for people to look at: who said what, when, and how long each part took."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from struct import Struct
+from typing import Any, overload
 
 from agent.latency import CallCounters, Stage
 from agent.lines import CallInfo
@@ -10,8 +13,14 @@ NOT_READ = "peer_not_reading"
 """What a line calls a message of ours that its peer did not read: dropped, and no fault of the message."""
 _MAX_KINDS = 32
 KEPT_TURNS = 64
-"""Turns of a call that its record keeps: some six minutes of talk. A turn takes 1 to 2 kB, and a call may
-last for hours; what is older is in the store, the traces and the counters."""
+"""Turns of a call that its record keeps: some six minutes of talk. One that is over takes 200 bytes and its
+words (500 with what the history keeps: `bench/long_calls.py`), and a call may last for hours; what is older
+is in the store, the traces and the counters."""
+OPEN_TURNS = 2
+"""The last turns are still written to: the present one, and the one before, whose cancelled reply may not
+have noticed yet."""
+MAX_SHAPES = 256
+"""Kinds of turns that are told apart (`_Shape`). An agent's turns have a few dozen."""
 
 
 @dataclass(slots=True)
@@ -41,6 +50,106 @@ class TurnRecord:
     """Stages that took longer than their budget, and what was done about it (`none`: nothing)."""
 
 
+_Shape = tuple[
+    str, str, bool, bool, tuple[Stage, ...], tuple[tuple[str, str], ...], tuple[str, ...], str,
+    tuple[tuple[Stage, str], ...],
+]  # fmt: skip
+"""What many turns have in common: language, kind, interrupted, answered, stages, providers, tools, cache,
+blown. One for all of them, since it takes far more room than what is a turn's own."""
+_Packed = tuple[_Shape, str, str, bytes]
+"""A turn that is over: its shape, the words of both, its figures. The words are strings that the history has
+as well; as bytes they would be there twice. The figures are the index, the time, and one for each of the
+stages. Plain tuples take half the time of named ones to make."""
+_FIGURES = tuple(Struct(f"=Id{stages}d") for stages in range(len(Stage) + 1))
+"""By number of stages."""
+
+
+@lru_cache(MAX_SHAPES)
+def _shared(shape: _Shape) -> _Shape:
+    """The one of that shape which was here first."""
+    return shape
+
+
+def _pack(turn: TurnRecord) -> _Packed:
+    stages = turn.stages
+    shape = _shared(
+        (
+            turn.language, turn.kind, turn.interrupted, turn.answered, tuple(stages),
+            tuple(turn.providers.items()), tuple(turn.tools), turn.cache, tuple(turn.blown.items()),
+        )
+    )  # fmt: skip
+    figures = _FIGURES[len(stages)].pack(turn.index, turn.at_ms, *stages.values())
+    return shape, turn.caller, turn.agent, figures
+
+
+def _unpack(packed: _Packed) -> TurnRecord:
+    shape, caller, agent, figures = packed
+    language, kind, interrupted, answered, stages, providers, tools, cache, blown = shape
+    index, at_ms, *values = _FIGURES[len(stages)].unpack(figures)
+    return TurnRecord(
+        index, at_ms, language, caller, agent, kind, interrupted, answered,
+        dict(zip(stages, values, strict=True)), dict(providers), list(tools), cache, dict(blown),
+    )  # fmt: skip
+
+
+class Turns(Sequence[TurnRecord]):  # noqa: PLW1641  # it changes, so it has no hash
+    """A call's turns. Those that are over take a fraction of the room, and are made anew when looked at.
+
+    Writing to a turn that came out of here lasts if it is one of the last `OPEN_TURNS`.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, turns: Iterable[TurnRecord] = ()) -> None:
+        self._kept: list[TurnRecord | _Packed] = list(turns)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, at: int) -> TurnRecord: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[TurnRecord]: ...
+    def __getitem__(self, at: int | slice) -> TurnRecord | list[TurnRecord]:
+        found = self._kept[at]
+        return [_opened(kept) for kept in found] if isinstance(found, list) else _opened(found)
+
+    def __iter__(self) -> Iterator[TurnRecord]:
+        return map(_opened, self._kept)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, (Turns, list)) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"Turns({list(self)})"
+
+    def append(self, turn: TurnRecord) -> None:
+        """One more, to be filled in."""
+        self._kept.append(turn)
+
+    def extend(self, turns: Iterable[TurnRecord]) -> None:
+        """Several more."""
+        self._kept.extend(turns)
+
+    def pack(self) -> None:
+        """All but the last `OPEN_TURNS` are over. Call it for each new one: it looks no further back than
+        the first that is packed already."""
+        kept = self._kept
+        for at in range(len(kept) - OPEN_TURNS - 1, -1, -1):
+            turn = kept[at]
+            if isinstance(turn, tuple):
+                return
+            kept[at] = _pack(turn)
+
+    def let_go(self) -> None:
+        """Forget the oldest."""
+        del self._kept[0]
+
+
+def _opened(kept: TurnRecord | _Packed) -> TurnRecord:
+    return _unpack(kept) if isinstance(kept, tuple) else kept
+
+
 @dataclass(frozen=True, slots=True)
 class ClientReport:
     """What the caller's device last told about its own part. None or absent: it did not say."""
@@ -68,7 +177,7 @@ class CallRecord:
     ended_unix_s: float | None = None
     cause: str = ""
     """Why it ended: `caller_hung_up`, `agent_hung_up`, `transferred`, `silence`, `time_limit`, `drained`…"""
-    turns: list[TurnRecord] = field(default_factory=list)
+    turns: Turns = field(default_factory=Turns)
     """The last ones, `KEPT_TURNS` at most. A turn's `index` counts from the start of the call."""
     left_out: int = 0
     """Older turns, which were let go."""
@@ -88,8 +197,14 @@ class CallRecord:
 
     def let_go(self) -> None:
         """Forget the oldest turn."""
-        del self.turns[0]
+        self.turns.let_go()
         self.left_out += 1
+
+    def whole(self) -> dict[str, Any]:
+        """All of it, by name, for JSON: the turns as they were, all else as it is."""
+        found = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        found["turns"] = list(self.turns)
+        return found
 
     def note_bad(self, kind: str) -> None:
         """Count what was dropped on the line; `kind` as in `agent.lines.LineCall.bad_message`."""

@@ -67,6 +67,7 @@ class Replies:
             self._let_go()
         record = TurnRecord(self._record.turn_count, at_ms, self._record.language, kind=kind)
         self._record.turns.append(record)
+        self._record.turns.pack()
         self.current = Reply(self._parts, self._generation, marks, record)
         self._expectation = None
         return self.current

@@ -153,10 +153,9 @@ class Side:
         record = self._calls.find(request.match_info["call_id"])
         if record is None:
             return problem(404, "no live or recent call has this id")
-        shown = {**_brief(record), **dataclasses.asdict(record)}
-        parameters = shown["info"]["parameters"]
-        shown["info"]["parameters"] = {name: _shown(name, value) for name, value in parameters.items()}
-        return _json(shown)
+        parameters = {name: _shown(name, value) for name, value in record.info.parameters.items()}
+        info = dataclasses.replace(record.info, parameters=parameters)
+        return _json({**_brief(record), **record.whole(), "info": info})
 
     async def _health(self, request: web.Request) -> web.Response:
         return _json({"status": "ok", "loop_lag_ms": round(self._lag.smoothed_ms, 2)})

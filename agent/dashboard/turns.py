@@ -33,7 +33,9 @@ class SeenTurn:
     """A turn whose reply has begun to sound."""
 
     unix_s: float
-    call: CallRecord
+    call_id: str
+    transport: str
+    """Of the call, whose record is not kept here: a thousand turns would keep a thousand ended calls."""
     turn: TurnRecord
     """Still being filled in: the agent's words follow."""
 
@@ -56,7 +58,7 @@ class TurnWatch(CallObserver):
     def turn_ended(self, call: CallRecord, turn: TurnRecord) -> None:
         """See `agent.records.CallObserver`."""
         unix_s = self._clock.unix_s()
-        seen = SeenTurn(unix_s, call, turn)
+        seen = SeenTurn(unix_s, call.call_id, call.info.transport, turn)
         self.recent.append(seen)
         for kind, provider in turn.providers.items():
             key = (kind, self._provider(provider))
@@ -135,9 +137,9 @@ def describe(seen: SeenTurn) -> dict[str, Any]:
     turn = seen.turn
     return {
         "at": round(seen.unix_s, 2),
-        "call": seen.call.call_id,
+        "call": seen.call_id,
         "turn": turn.index,
-        "transport": seen.call.info.transport,
+        "transport": seen.transport,
         "language": turn.language,
         "kind": turn.kind,
         "cache": turn.cache,

@@ -77,7 +77,7 @@ def test_the_caller_never_speaks_twice_in_a_row() -> None:
 def test_tools_are_told_with_their_results_between_the_texts() -> None:
     history = History()
     turn = AgentTurn([Round("Let me look.", [CALL], {"t1": "9 to 5"}), Round("Nine to five.")])
-    history._entries.append(turn)
+    history._recent.append(turn)
     history.settle(turn, "Let me look. Nine to five.", interrupted=False)
     assert history.messages("")[1:] == (
         Message(Role.ASSISTANT, "Let me look.", tool_calls=(CALL,)),
@@ -90,7 +90,7 @@ def test_a_tool_that_ran_stays_though_nothing_was_heard_of_the_turn() -> None:
     # It may have booked something.
     history = History()
     turn = AgentTurn([Round("Let me book.", [CALL], {"t1": "booked"}), Round("You are booked.")])
-    history._entries.append(turn)
+    history._recent.append(turn)
     history.settle(turn, "", interrupted=True)
     assert told(history) == [("assistant", ""), ("tool", "booked")]
 
@@ -99,7 +99,7 @@ def test_a_tool_without_a_result_is_not_told() -> None:
     # Chat APIs refuse a tool call that nobody answers.
     history = History()
     turn = AgentTurn([Round("Let me look.", [CALL])])
-    history._entries.append(turn)
+    history._recent.append(turn)
     assert history.messages("")[1:] == (Message(Role.ASSISTANT, "Let me look."),)
 
 
@@ -108,7 +108,7 @@ def test_a_cut_in_the_second_round_keeps_the_first_whole() -> None:
     turn = AgentTurn(
         [Round("Let me look.", [CALL], {"t1": "x"}), Round("It is nine to five."), Round("Bye.")]
     )
-    history._entries.append(turn)
+    history._recent.append(turn)
     history.settle(turn, "Let me look. It is", interrupted=True)
     assert told(history) == [("assistant", "Let me look."), ("tool", "x"), ("assistant", "It is")]
     assert history.messages("")[-1].interrupted
@@ -128,11 +128,50 @@ def test_two_turns_alike_are_two_turns() -> None:
     first = said(history, "Pardon?")
     second = said(history, "Pardon?", "Pardon?")
     history.settle(first, "", interrupted=True)
-    assert history._entries == [second]
+    assert history._recent == [second]
     third, fourth = history.agent_turn(), history.agent_turn()
     third.heard = fourth.heard = ""
     history.settle(fourth, "", interrupted=False)
-    assert [entry for entry in history._entries if entry is third]
+    assert [entry for entry in history._recent if entry is third]
+
+
+def test_a_turn_is_cut_no_more_once_the_next_one_has_begun() -> None:
+    history = History()
+    history.caller_said("When?")
+    first = said(history, "At nine. Or ten.", "At nine. Or ten.")
+    history.settle(first, "At nine.", interrupted=True)
+    history.caller_said("And then?")
+    said(history, "At five.")
+    history.settle(first, "At", interrupted=True)
+    assert told(history) == [
+        ("user", "When?"), ("assistant", "At nine."), ("user", "And then?"), ("assistant", "At five."),
+    ]  # fmt: skip
+    assert history.messages("")[2].interrupted
+
+
+def test_the_caller_goes_on_after_an_answer_of_which_nothing_was_heard_however_long_the_call() -> None:
+    history = History()
+    for number in range(4):
+        history.caller_said(f"question {number}")
+        said(history, f"answer {number}", f"answer {number}")
+    history.caller_said("I would like")
+    said(history, "What?", "", interrupted=True)
+    assert history.last_heard() == "answer 3"
+    history.caller_said("to book")
+    said(history, "Of course.", "Of course.")
+    assert told(history)[-3:] == [
+        ("assistant", "answer 3"), ("user", "I would like to book"), ("assistant", "Of course."),
+    ]  # fmt: skip
+
+
+def test_what_was_heard_as_it_was_written_is_there_once() -> None:
+    history = History()
+    turn = history.agent_turn()
+    turn.rounds[0].text = " We are open. "
+    heard = turn.text
+    history.settle(turn, heard, interrupted=False)
+    history.agent_turn()
+    assert history.messages("")[1].content is heard
 
 
 def test_memory_is_bounded() -> None:
@@ -140,8 +179,32 @@ def test_memory_is_bounded() -> None:
     for number in range(MAX_MESSAGES):
         history.caller_said(f"question {number}")
         said(history, f"answer {number}", f"answer {number}")
-    assert len(history._entries) <= MAX_MESSAGES + 1
+    # The last turn can still be cut.
+    assert len(told(history)) == MAX_MESSAGES + 2
     assert told(history)[-1] == ("assistant", f"answer {MAX_MESSAGES - 1}")
+
+
+def test_what_is_left_of_a_long_history_does_not_begin_with_a_tools_result() -> None:
+    # Chat APIs refuse a result of nothing.
+    for turns in range(MAX_MESSAGES // 2, MAX_MESSAGES // 2 + 5):
+        history = History()
+        for number in range(turns):
+            turn = history.agent_turn()
+            turn.rounds[:] = [Round("", [CALL, ToolCall("t2", "look_up", "{}")], {"t1": "x", "t2": "y"})]
+            history.settle(turn, "", interrupted=False)
+            history.caller_said(f"question {number}")
+        assert told(history)[0][0] != "tool"
+        assert len(told(history)) > MAX_MESSAGES - 3
+
+
+def test_a_turn_of_more_tools_than_are_remembered_is_forgotten() -> None:
+    history = History()
+    calls = [ToolCall(f"t{number}", "look_up", "{}") for number in range(MAX_MESSAGES + 1)]
+    turn = history.agent_turn()
+    turn.rounds[:] = [Round("", calls, {call.id: "x" for call in calls})]
+    history.settle(turn, "", interrupted=False)
+    said(history, "Hello.")
+    assert told(history) == [("assistant", "Hello.")]
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "9"]), max_size=8).map(" ".join)

@@ -13,7 +13,7 @@ from agent.latency import Stage
 from agent.lines import CallInfo
 from agent.metrics import Metrics, merge
 from agent.metrics.latency_book import LatencyBook
-from agent.records import CallRecord, TurnRecord
+from agent.records import CallRecord, TurnRecord, Turns
 from agent.settings import Settings
 from agent.side import Side
 from tests.agent.fakes import Process
@@ -105,13 +105,39 @@ async def test_a_long_call_tells_how_many_turns_are_no_longer_shown() -> None:
     async with side_port(process) as client:
         process.media("CA1")
         (call,) = process.calls.live
-        call.record.turns[:] = [TurnRecord(index, 0.0, "en") for index in range(3)]
+        call.record.turns = Turns(TurnRecord(index, 0.0, "en") for index in range(3))
         call.record.let_go()
         shown = await (await client.get("/calls/CA1")).json()
         assert (shown["turn_count"], shown["left_out"]) == (3, 1)
         assert [turn["index"] for turn in shown["turns"]] == [1, 2]
         shown = await (await client.get("/calls")).json()
         assert shown["live"][0]["turn_count"] == 3
+
+
+async def test_turns_that_are_over_are_shown_as_they_were() -> None:
+    process = Process()
+    async with side_port(process) as client:
+        process.media("CA1")
+        (call,) = process.calls.live
+        turn = TurnRecord(
+            0, 5.5, "en", "when?", "Nine.", interrupted=True, stages={Stage.RESPONSE: 640.25},
+            providers={"llm": "a"}, tools=["book"], cache="miss", blown={Stage.RESPONSE: "filler"},
+        )  # fmt: skip
+        call.record.turns = Turns([turn])
+        before = (await (await client.get("/calls/CA1")).json())["turns"]
+        for index in range(1, 5):
+            call.record.turns.append(TurnRecord(index, 0.0, "en"))
+        call.record.turns.pack()
+        after = (await (await client.get("/calls/CA1")).json())["turns"]
+        assert before == after[:1]
+        assert before == [
+            {
+                "index": 0, "at_ms": 5.5, "language": "en", "caller": "when?", "agent": "Nine.",
+                "kind": "speech", "interrupted": True, "answered": False, "stages": {"response": 640.25},
+                "providers": {"llm": "a"}, "tools": ["book"], "cache": "miss",
+                "blown": {"response": "filler"},
+            }
+        ]  # fmt: skip
 
 
 async def test_latency_is_json_in_milliseconds() -> None:
