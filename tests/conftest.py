@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 MANY_OBJECTS = 50_000
 """So many survivors of a collection are mostly modules that a test was the first to import. They are not
@@ -16,8 +17,13 @@ looked at again: with a vendor's SDK among them a collection takes 150 ms, else 
 
 
 def pytest_configure() -> None:
-    """Servers that tests start keep nothing in the home directory of whoever runs them."""
+    """Servers that tests start keep nothing in the home directory of whoever runs them, and slowness is no
+    failure."""
     os.environ["PARLEY_STORE"] = "off"
+    settings.register_profile(
+        "shared machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -48,7 +48,7 @@ def test_a_timer_beyond_the_last_level_waits_at_its_end() -> None:
     assert wheel.empty
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 400), st.integers(0, 9_000), st.one_of(st.none(), st.integers(0, 9_500))),

@@ -1,7 +1,7 @@
 """The agent's audio: sent in whole frames, ahead by the lead and no further, stopped at once, and resumed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, linear
@@ -506,7 +506,6 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(STEPS, st.sampled_from([0.0, 100.0, 200.0]))
 def test_whatever_happens_every_byte_arrives_and_the_reply_ends(
     steps: list[tuple[str, int]], lead_ms: float

@@ -50,7 +50,7 @@ def test_nothing_in_is_nothing_out() -> None:
     assert resampler.flush() == b""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 700), max_size=30))
 def test_pieces_of_any_length_even_split_samples_make_the_same_stream(sizes: list[int]) -> None:
     pcm = tone(22_050, 440.0, 0.2)

@@ -147,7 +147,7 @@ def test_a_sum_can_be_added_to_another() -> None:
 
 
 @given(st.lists(DURATIONS, min_size=1, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_histograms_of_several_processes_are_the_histogram_of_all(
     parts: list[list[tuple[str, str, float]]],
 ) -> None:
@@ -167,7 +167,7 @@ def test_histograms_of_several_processes_are_the_histogram_of_all(
 
 
 @given(st.lists(DURATIONS, min_size=1, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_percentiles_of_several_processes_are_those_of_all(
     parts: list[list[tuple[str, str, float]]],
 ) -> None:

@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.audio.formats import G722_16K, PCMA_8K, PCMU_8K, AudioFormat, linear
@@ -100,7 +100,6 @@ def test_garbage_has_a_kind(data: bytes, kind: str) -> None:
     assert caught.value.kind == kind
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.binary()
     | st.dictionaries(

@@ -1,7 +1,7 @@
 """Word times find their places in the text, whatever the service made of its words."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.providers import WordTime
@@ -65,7 +65,6 @@ def test_marks_alone_are_no_words(word: str) -> None:
     assert WordPlaces("Hello ... world").place(word, 0) is None
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.text(), st.lists(st.tuples(st.text(), st.floats(-1e6, 1e6))))
 def test_places_are_in_order_and_within_the_text(text: str, words: list[tuple[str, float]]) -> None:
     places = WordPlaces(text)

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.audio.formats import PCMA_8K, PCMU_8K, AudioFormat, linear
@@ -138,7 +138,6 @@ def test_garbage_has_a_kind(data: bytes, kind: str) -> None:
     assert caught.value.kind == kind
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -180,7 +180,7 @@ FIELDS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(event=EVENTS, inner=st.dictionaries(FIELDS, VALUES, max_size=5) | VALUES, sid=VALUES)
 def test_no_message_raises_anything_else(event: str, inner: object, sid: object) -> None:
     try:

@@ -127,7 +127,7 @@ FIELDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(kind=TYPES, rest=st.dictionaries(FIELDS, VALUES, max_size=5))
 def test_no_message_raises_anything_else(kind: str, rest: dict[str, object]) -> None:
     try:

@@ -171,7 +171,7 @@ def test_offers_that_cannot_be_answered(body: bytes, status: int, kind: str) -> 
     assert (caught.value.status, caught.value.kind) == (status, kind)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(CHROME) - 1), st.integers(0, 40), st.binary(max_size=12))
 def test_any_damage_is_read_or_refused(at: int, cut: int, junk: bytes) -> None:
     damaged = CHROME.encode()[:at] + junk + CHROME.encode()[at + cut :]
