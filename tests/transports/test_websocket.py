@@ -337,7 +337,7 @@ async def test_closing_takes_its_time_limit_where_the_peer_takes_no_part() -> No
     async with serving() as server, raw(server) as (_peer, seen):
         began = asyncio.get_running_loop().time()
         await seen.socket.shut(1000, b"", 0.2)
-        assert asyncio.get_running_loop().time() - began < 1.0
+        assert asyncio.get_running_loop().time() - began < 5.0
         assert await seen.ended() == 1006
 
 

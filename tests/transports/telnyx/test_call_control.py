@@ -96,10 +96,10 @@ async def test_a_call_from_ring_to_hangup() -> None:
 async def test_the_webhook_is_answered_before_the_work_is_done() -> None:
     async with world() as w:
         w.api.calls[CALL] = RINGING
-        w.api.delay_ms = 500
+        w.api.delay_ms = 2_000
         began = asyncio.get_running_loop().time()
         assert await w.served.event("call.initiated", direction="incoming") == 200
-        assert asyncio.get_running_loop().time() - began < 0.4
+        assert asyncio.get_running_loop().time() - began < 1.5
         assert w.api.commands == []
         await w.command("answer")
 
