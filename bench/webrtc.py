@@ -281,10 +281,12 @@ def main() -> None:
     """Run either side."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help=f"from {CYCLE_S:g} on: a reply of each")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--serve", choices=("stock", "ours", "cached"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.peers < 1 or args.seconds < CYCLE_S:
+        parser.error(f"needs a peer at least, and {CYCLE_S:g} s: less may hold no reply to measure")
     os.sched_setaffinity(0, {SERVER_CORE if args.serve else PEERS_CORE})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if args.serve:
