@@ -5,6 +5,7 @@ a process with the event loop. This one reads audio of many calls from stdin and
 in length-prefixed messages (`providers.embedded.messages`); it ends when its stdin does.
 """
 
+import signal
 import sys
 import traceback
 from collections import deque
@@ -230,4 +231,8 @@ def _write(sink: BinaryIO, kind: int, number: int, body: bytes) -> None:
 
 
 if __name__ == "__main__":
+    # A terminal's Ctrl-C and a service manager's stop reach every process of the server, which then lets its
+    # live calls finish: they are still to be heard.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -84,6 +84,17 @@ async def test_a_process_that_dies_fails_its_calls_and_the_next_call_gets_a_new_
     assert await understood(stt, "yes") == "yes"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_calls_are_heard_to_their_end_while_the_server_is_stopped(
+    stt: EmbeddedSTT, number: signal.Signals
+) -> None:
+    """A terminal or a service manager signals the server's processes all at once."""
+    await stt.warm()
+    assert stt._process is not None
+    stt._process.send_signal(number)
+    assert await understood(stt, "yes") == "yes"
+
+
 async def test_a_closed_stream_reports_nothing_more(stt: EmbeddedSTT) -> None:
     listener = Listener()
     stream = await stt.open(ListenRequest(linear(8_000), ("en",)), listener)

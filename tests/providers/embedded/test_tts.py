@@ -58,8 +58,10 @@ def alike(one: Samples, other: Samples) -> bool:
     if abs(len(one) - len(other)) > max(len(one) // 100, 320):
         return False
     blocks = min(len(one), len(other)) // 320
-    course = [np.abs(samples[: blocks * 320]).reshape(blocks, 320).mean(axis=1) for samples in (one, other)]
-    return float(np.corrcoef(*course)[0, 1]) > 0.9
+    course, like = (
+        np.abs(samples[: blocks * 320]).reshape(blocks, 320).mean(axis=1) for samples in (one, other)
+    )
+    return float(np.corrcoef(course, like)[0, 1]) > 0.9
 
 
 def active_dbfs(samples: Samples) -> float:
