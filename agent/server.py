@@ -43,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 EXIT_CUT = 3
 """Exit status when a drain had to cut calls."""
+ONE_SIGNAL_MS = 300.0
+"""What comes twice within this time was sent once: a stop of a whole process group that `timeout`, a shell or
+another wrapper passes on besides. Who presses Ctrl-C twice takes longer."""
 MAX_BODY_BYTES = 256 * 1024
 """Longest webhook body that is read."""
 
@@ -88,6 +91,7 @@ class Server:
         self._runners: list[web.AppRunner] = []
         self._not_warm: str | None = "providers are warming up"
         self._stop = asyncio.Event()
+        self._stopped_ms = 0.0
         self._cut = asyncio.Event()
         self.public_address = ("", 0)
         self.side_address = ("", 0)
@@ -229,9 +233,12 @@ class Server:
         return self._not_warm
 
     def _signalled(self) -> None:
-        if self._stop.is_set():
+        now_ms = self.clock.now_ms()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._stopped_ms = now_ms
+        elif now_ms - self._stopped_ms > ONE_SIGNAL_MS:
             self._cut.set()
-        self._stop.set()
 
     async def _drain(self) -> int:
         self._admission.draining = True

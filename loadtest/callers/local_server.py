@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -79,6 +80,7 @@ class LocalServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         side = SidePort(self.side_url)
         try:
@@ -93,11 +95,11 @@ class LocalServer:
             await side.close()
 
     def terminate(self) -> None:
-        """Send SIGTERM: the server drains."""
+        """Send SIGTERM to all of the server's processes, as service managers do: it drains."""
         if self._process is not None and self._process.returncode is None:
             # It may have ended in this very moment.
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
+                os.killpg(self._process.pid, signal.SIGTERM)
 
     async def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int | None:
         """The exit code; None if it is still running after `timeout_s`."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from agent.agentfile import load_agent
 from agent.errors import ConfigError, ProviderUnavailable, Refused
 from agent.plugins import TRANSPORTS, TransportContext
-from agent.server import EXIT_CUT, MAX_BODY_BYTES, Server
+from agent.server import EXIT_CUT, MAX_BODY_BYTES, ONE_SIGNAL_MS, Server
 from agent.settings import Settings
 from tests.agent.fakes import FakeLine, FakeProvider
 from tests.certificates import self_signed
@@ -114,7 +114,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIter
             yield run
         finally:
             server._signalled()
-            server._signalled()
+            server._cut.set()
             await asyncio.wait((run.task,), timeout=WAIT_S)
 
 
@@ -176,8 +176,19 @@ async def test_a_second_signal_does_not_wait(monkeypatch: pytest.MonkeyPatch) ->
     async with running(monkeypatch, drain_s=3600.0) as run:
         run.call("CA1")
         run.server._signalled()
+        await asyncio.sleep(ONE_SIGNAL_MS / 1000 + 0.01)
         run.server._signalled()
         assert await run.stopped() == EXIT_CUT
+
+
+async def test_a_signal_that_a_wrapper_passes_on_as_well_cuts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(monkeypatch, drain_s=3600.0) as run:
+        line = run.call("CA1")
+        run.server._signalled()
+        run.server._signalled()
+        await asyncio.sleep(0.05)
+        assert not line.hung_up
+        assert not run.task.done()
 
 
 async def test_a_port_that_is_taken_is_the_operators_to_solve(monkeypatch: pytest.MonkeyPatch) -> None:
