@@ -62,7 +62,8 @@ async def _serve(settings: Settings, agent: AgentFile) -> int:
 
 def banner(settings: Settings, agent: AgentFile, public: tuple[str, int], side: tuple[str, int]) -> str:
     """What an operator wants to know once the server listens: several lines. Addresses are host and port."""
-    own = f"{'https' if settings.tls_certificate else 'http'}://{_address(public)}"
+    scheme = "https" if settings.tls_certificate else "http"
+    own = f"{scheme}://{_address(public)}"
     lines = [
         f"{agent.name}  ({', '.join(agent.languages)}; {settings.agent_file or 'the example that ships'})",
         f"  calls    {settings.public_url or own}"
@@ -80,8 +81,19 @@ def banner(settings: Settings, agent: AgentFile, public: tuple[str, int], side: 
         else:
             state = f"callers on this machine only, since {secret} is not set"
         lines.append(f"  {transport:<8} {state}")
-    lines.append('  try      parley call "what are your opening hours?"')
+    lines.append(f"  try      {_call_command(scheme, public, side)}")
     return "\n".join(lines)
+
+
+def _call_command(scheme: str, public: tuple[str, int], side: tuple[str, int]) -> str:
+    """How to call it from this machine. Where it listens is named if `parley call` would not guess it."""
+    usual, local = Settings(), {"0.0.0.0", "::", "127.0.0.1"}
+    words = ["parley call"]
+    if scheme != "http" or public[0] not in local or public[1] != usual.port:
+        words.append(f"--url {scheme}://{_address(_reachable(public))}")
+    if side[0] not in local or side[1] != usual.side_port:
+        words.append(f"--side-url http://{_address(_reachable(side))}")
+    return " ".join([*words, '"what are your opening hours?"'])
 
 
 def _address(address: tuple[str, int]) -> str:

@@ -120,6 +120,22 @@ def test_the_dashboards_address_can_be_opened_on_this_machine() -> None:
     assert "side-secret" not in text
 
 
+@pytest.mark.parametrize(
+    ("public", "side", "command"),
+    [
+        (("0.0.0.0", 8080), ("127.0.0.1", 9464), "parley call"),
+        (("::", 9000), ("127.0.0.1", 9464), "parley call --url http://[::1]:9000"),
+        (("127.0.0.1", 8080), ("10.0.0.5", 9465), "parley call --side-url http://10.0.0.5:9465"),
+        (("10.0.0.5", 8080), ("::", 9464), "parley call --url http://10.0.0.5:8080"),
+    ],
+)
+def test_the_banner_says_how_to_call_it_from_here(
+    public: tuple[str, int], side: tuple[str, int], command: str
+) -> None:
+    text = banner(Settings(transports=()), load_agent(None), public, side)
+    assert text.endswith(f'  try      {command} "what are your opening hours?"')
+
+
 async def test_a_port_in_use_is_one_line_and_status_2() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
