@@ -9,7 +9,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,26 +82,31 @@ def store_path(environ: Mapping[str, str]) -> Path | None:
 def open_store(path: Path, *, write: bool) -> sqlite3.Connection:
     """Open the file, or make it (`write`). Raises `ConfigError` for one that cannot be used."""
     try:
-        if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            found = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
-            found.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            found.execute("PRAGMA journal_mode = WAL")
-            found.execute("PRAGMA synchronous = NORMAL")
-        elif not path.exists():
-            raise ConfigError(f"{path}: there is no such file; the server writes it (PARLEY_STORE)")
-        else:
-            found = sqlite3.connect(f"file:{path}?mode=ro", timeout=BUSY_S, uri=True)
-        version = _version(found)
-        if version not in ((0, *READABLE) if write else READABLE):
-            found.close()
-            raise ConfigError(f"{path}: written by another version of Parley ({version})")
-        if write:
-            _migrate(found)
+        with ExitStack() as unless_usable:
+            found = unless_usable.enter_context(closing(_connect(path, write=write)))
+            if write:
+                found.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                found.execute("PRAGMA journal_mode = WAL")
+                found.execute("PRAGMA synchronous = NORMAL")
+            version = _version(found)
+            if version not in ((0, *READABLE) if write else READABLE):
+                raise ConfigError(f"{path}: written by another version of Parley ({version})")
+            if write:
+                _migrate(found)
+            unless_usable.pop_all()
     except (OSError, sqlite3.Error) as error:
         raise ConfigError(f"{path}: cannot be used as the store: {error}") from error
     return found
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        return sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file; the server writes it (PARLEY_STORE)")
+    return sqlite3.connect(f"file:{path}?mode=ro", timeout=BUSY_S, uri=True)
 
 
 def _version(store: sqlite3.Connection) -> int:

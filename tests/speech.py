@@ -369,8 +369,8 @@ def scene(number: int, *, echo: bool, caller: bool) -> Scene:
                 said,
                 random.uniform(20, 800),
                 gain_db,
-                reverb_ms=random.choice([0, 100, 250]),
-                band_hz=(300, random.choice([2600, 3400])),
+                reverb_ms=float(random.choice([0, 100, 250])),
+                band_hz=(300, float(random.choice([2600, 3400]))),
                 seed=number,
             )
         )

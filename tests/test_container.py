@@ -24,6 +24,14 @@ def test_every_package_gets_into_the_image() -> None:
     assert [name for name in packages if f"!{name}" not in let_in] == []
 
 
+def test_the_image_has_a_python_that_all_tests_ran_on() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    images = re.findall(r"^FROM python:([\d.]+)-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert images
+    for version in images:
+        assert f"Programming Language :: Python :: {version}" in project["classifiers"]
+
+
 def test_the_ports_are_the_servers_own() -> None:
     settings = Settings()
     published = {int(str(port).rpartition(":")[2]) for port in compose()["ports"]}

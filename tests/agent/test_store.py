@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from agent.report.figures import make_report
 from agent.store import TurnStore, open_store, store_path
 
 NOW = 1_900_000_000.0
+_CONNECT = sqlite3.connect
 
 
 def call(name: str = "c1", turns: int = 2, ended_unix_s: float = NOW) -> CallRecord:
@@ -189,7 +191,8 @@ def test_a_failed_batch_is_reported_and_the_next_one_is_written(
 def test_the_file_is_bounded_by_age(tmp_path: Path) -> None:
     path = tmp_path / "s"
     store = TurnStore(path, max_age_days=1.0)
-    now = sqlite3.connect(":memory:").execute("SELECT unixepoch()").fetchone()[0]
+    with closing(sqlite3.connect(":memory:")) as sqlite:
+        now = sqlite.execute("SELECT unixepoch()").fetchone()[0]
     store.call_ended(call("old", ended_unix_s=now - 2 * 86_400))
     store.call_ended(call("new", ended_unix_s=float(now)))
     store.close()
@@ -222,6 +225,37 @@ def test_a_file_that_is_no_store_is_a_mistake_of_the_operator(tmp_path: Path, co
     connection.close()
     with pytest.raises(ConfigError, match="another version"):
         TurnStore(path)
+
+
+@pytest.mark.parametrize("write", [True, False])
+@pytest.mark.parametrize("version", [99, None], ids=["of another version", "no database"])
+def test_a_file_that_is_refused_is_not_kept_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int | None, write: bool
+) -> None:
+    opened: list[sqlite3.Connection] = []
+    closed: list[sqlite3.Connection] = []
+
+    class Watched(sqlite3.Connection):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    path = tmp_path / "s"
+    path.write_bytes(b"not a database, but long enough to look like one" * 100)
+    if version:
+        path.unlink()
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(f"PRAGMA user_version = {version}")
+
+    def connect(*where: Any, **how: Any) -> sqlite3.Connection:
+        opened.append(_CONNECT(*where, factory=Watched, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(ConfigError):
+        open_store(path, write=write)
+    assert len(opened) == 1
+    assert closed == opened
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ class HurriedLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._hurried.now_s
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Waits for the threads as long as they take: from Python 3.12 on time would jump to a `timeout`."""
+        await super().shutdown_default_executor()
+
 
 def run_hurried(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run `scenario` on a loop of its own; no task may be left behind."""
