@@ -22,7 +22,7 @@ from loadtest.report.page import page
 from loadtest.scenarios.criteria import Outcome
 from loadtest.scenarios.load import load_scenario, names
 from loadtest.scenarios.progress import progress_for
-from loadtest.scenarios.result import Result
+from loadtest.scenarios.result import INTERRUPTED, Result
 from loadtest.scenarios.runner import Options, Runner
 from loadtest.scenarios.schema import Profile, Providers, Scenario
 from loadtest.scenarios.services import FAST_DELAYS
@@ -118,12 +118,27 @@ def _bench(args: argparse.Namespace) -> int:
     except ProviderError as error:
         print(f"parley bench: cannot make the callers' speech: {error}", file=sys.stderr)
         return ENDED
-    if args.json is not None:
-        write_json(args.json, result)
-    if args.html is not None:
-        write_page(args.html, page(result))
+    # First what cannot fail: a disk that filled up meanwhile must not take the run with it.
     terminal.show(result, Console(width=None if sys.stdout.isatty() else 140))
-    return status(result)
+    return max(_write(args, result), status(result))
+
+
+def _write(args: argparse.Namespace, result: Result) -> int:
+    """Both files, whatever becomes of the other."""
+    outcome = PASSED
+    try:
+        if args.json is not None:
+            write_json(args.json, result)
+    except ConfigError as error:
+        print(f"parley bench: {error}", file=sys.stderr)
+        outcome = USAGE
+    try:
+        if args.html is not None:
+            write_page(args.html, page(result))
+    except ConfigError as error:
+        print(f"parley bench: {error}", file=sys.stderr)
+        outcome = USAGE
+    return outcome
 
 
 async def _run(scenario: Scenario, args: argparse.Namespace, console: Console) -> Result:
@@ -132,7 +147,7 @@ async def _run(scenario: Scenario, args: argparse.Namespace, console: Console) -
     with progress_for(scenario.name, console) as progress:
         run = Runner(scenario, options, LoopClock(), os.environ, progress)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, run.stop.ask, "interrupted")
+            loop.add_signal_handler(number, run.stop.ask, INTERRUPTED)
         try:
             return await run.run()
         finally:
@@ -159,18 +174,30 @@ def _scenario(args: argparse.Namespace) -> Scenario:
     wanted["delays"] = [*wanted["delays"], *args.delay]
     try:
         providers = Providers.model_validate(wanted)
-    except ValidationError:
-        raise ConfigError(
-            f"--delay {' '.join(args.delay)}: expected SERVICE.DELAY=PRESET, such as {FAST_DELAYS[0]}"
-        ) from None
+    except ValidationError as error:
+        (problem, *_) = error.errors(include_url=False)
+        why = str(problem.get("ctx", {}).get("error", "")).removeprefix("delays: ")
+        expected = f"expected SERVICE.DELAY=PRESET, such as {FAST_DELAYS[0]}"
+        raise ConfigError(f"--delay {' '.join(args.delay)}: {why or expected}") from None
     if args.delay and providers.profile not in (Profile.VENDORS, Profile.FAST_VENDORS):
         raise ConfigError("--delay is for simulated vendors: add --providers vendors")
     return scenario.model_copy(update={"providers": providers})
 
 
 def _writable(path: Path | None) -> None:
-    if path is not None and path.is_dir():
+    """Raises `ConfigError` if nothing could be written there. What is there already stays as it is."""
+    if path is None:
+        return
+    if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name a file")
+    there = path.exists()
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _positive(text: str) -> float:

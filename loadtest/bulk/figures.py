@@ -11,6 +11,7 @@ MAX_SAMPLES = 200_000
 MAX_ANSWERED = 20_000
 """Turns that are kept for the comparison: enough for its percentiles, and a few MB."""
 FAILURES = (
+    "not_greeted",
     "unanswered",
     "missed_barge_ins",
     "not_resumed",
@@ -56,12 +57,17 @@ class Figures:
     answered: deque[Answered] = field(default_factory=lambda: deque(maxlen=MAX_ANSWERED))
     """The latest of the turns behind `voice_to_voice_ms`, to be held against the server's account."""
     greetings: int = 0
+    not_greeted: int = 0
+    """Calls in which nothing at all was heard in time: their callers begin to speak all the same."""
     turns: int = 0
     """Turns said to their end."""
     unanswered: int = 0
     """... without a sound in time."""
     early: int = 0
     """Messages of audio while the caller spoke or thought: the reply to half a sentence."""
+    carried_on: int = 0
+    """Messages of audio behind an old reply that still played when the caller had said everything: no
+    answer, however soon they came."""
     barge_ins: int = 0
     missed_barge_ins: int = 0
     """Interruptions that never brought a `clear`."""

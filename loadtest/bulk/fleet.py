@@ -10,6 +10,7 @@ from agent.clock import Clock, Timer
 from loadtest.bulk.figures import Figures
 from loadtest.bulk.media_call import MediaCall
 from loadtest.bulk.pacer import Lateness, Tick
+from loadtest.bulk.playback import DEAD_AIR_MS
 from loadtest.bulk.relay_call import RelayCall
 from loadtest.bulk.socket import CallSocket, Target
 from loadtest.callers.errors import CallRefused, Unreachable
@@ -156,6 +157,22 @@ class Fleet(ABC):
         """Bring those figures up to date that are counted elsewhere. Cheap enough for once a second."""
         self.figures.blocked = self._gone_blocked + sum(each.sock.blocked for each in self._members)
         self.figures.frames_lost = self._gone_lost + sum(each.sock.lost for each in self._members)
+
+    def end_measuring(self) -> None:
+        """The figures are about to be taken.
+
+        A step can be shorter than its callers' patience. If nobody was answered in it, and somebody has
+        waited beyond what is bearable, then those who wait are not answered: else a mute server would have
+        no errors.
+        """
+        self.tally()
+        figures = self.figures
+        if figures.voice_to_voice_ms or figures.keys_to_voice_ms:
+            return
+        waiting = [member.call.waits_since_ms for member in self._members if not member.sock.closed]
+        since_ms = [each for each in waiting if each is not None]
+        if since_ms and self._clock.now_ms() - min(since_ms) > DEAD_AIR_MS:
+            figures.unanswered += len(since_ms)
 
     async def gone(self) -> None:
         """After `close`: return once all have taken leave, where that takes time."""

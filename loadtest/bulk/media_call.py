@@ -83,6 +83,8 @@ class MediaCall:
         self._voiced_sent_ms = 0.0
         """When the frame with that last audible sample was due. The server counts in audio time: a frame that
         we send late is none the later to it."""
+        self._old_until_ms = 0.0
+        """Until when a reply plays that had not ended when the caller had: what continues it is no answer."""
         self._keyed = False
         self._interrupt = self._cough = False
         self._clear_wanted_ms: float | None = None
@@ -113,6 +115,13 @@ class MediaCall:
         if self._keyed and self.doing is Doing.THINKING:
             data += self._press(now_ms)
         return data
+
+    @property
+    def waits_since_ms(self) -> float | None:
+        """Since when the caller has waited for the greeting or an answer, in ms; None if it does not."""
+        if self.doing is Doing.GREETED and not self._playback.heard_any:
+            return self._begun_ms
+        return self._since_ms if self.doing is Doing.WAITING else None
 
     def hang_up(self) -> bytes:
         """The last message."""
@@ -152,7 +161,16 @@ class MediaCall:
                 self._think(now_ms)
         elif doing is Doing.LISTENING:
             self._listen(now_ms)
+        elif doing is Doing.GREETED and not self._playback.heard_any:
+            self._await_greeting(now_ms)
         if self.doing in (Doing.LISTENING, Doing.GREETED) and self._agent_done(now_ms):
+            self._think(now_ms)
+
+    def _await_greeting(self, now_ms: float) -> None:
+        """Somebody who is not greeted speaks first, in the end; to wait for ever would look like no error."""
+        if self._begun_ms is not None and now_ms - self._begun_ms > self._script.answer_within_ms:
+            self.figures.not_greeted += 1
+            self.figures.waited(now_ms - self._begun_ms, DEAD_AIR_MS)
             self._think(now_ms)
 
     def _begin_turn(self) -> None:
@@ -222,6 +240,7 @@ class MediaCall:
         self._interrupt = bool(script.barge_every) and self._turn % script.barge_every == 0
         self._cough = bool(script.cough_every) and self._turn % script.cough_every == 1 % script.cough_every
         self._since_ms = now_ms
+        self._old_until_ms = self._playback.until_ms + self.still_speaking_ms
         self._playback.pause()
         self._beginning = None
         self.doing = Doing.WAITING
@@ -229,7 +248,7 @@ class MediaCall:
             self.over = True
 
     def _think(self, now_ms: float) -> None:
-        if self.doing is Doing.GREETED:
+        if self.doing is Doing.GREETED and self._playback.heard_any:
             self.figures.greetings += 1
         self._check_beginning()
         self._keyed = False
@@ -258,7 +277,7 @@ class MediaCall:
 
     def _media(self, audio: bytes, now_ms: float) -> None:
         line = self._speech.hears
-        first = not self._playback.heard_any
+        first = self.doing is Doing.GREETED and not self._playback.heard_any
         duration_ms = line.audio.duration_ms(len(audio))
         plays_ms = self._playback.arrived(duration_ms, now_ms, self.figures)
         if first and self._begun_ms is not None:
@@ -266,7 +285,10 @@ class MediaCall:
         if self._cough_ended_ms is not None:
             self.figures.resume_ms.append(max(plays_ms - self._cough_ended_ms, 0.0))
             self._cough_ended_ms = None
-        if self.doing is Doing.WAITING:
+        if self.doing is Doing.WAITING and now_ms < self._old_until_ms:
+            self.figures.carried_on += 1
+            self._old_until_ms = self._playback.until_ms + self.still_speaking_ms
+        elif self.doing is Doing.WAITING:
             self._await_answer(audio, plays_ms)
         elif self.doing is Doing.INTERRUPTING and self._cleared:
             self.figures.stale += 1
@@ -327,8 +349,9 @@ class MediaCall:
         elif now_ms - self._coughed_ms < _COUGH_STOPS_MS:
             self.figures.cough_stops += 1
             self._cough_ended_ms = now_ms
-        # What was stopped is not a whole beginning.
+        # What was stopped is not a whole beginning, and what comes now does not continue it.
         self._beginning = None
+        self._old_until_ms = min(self._old_until_ms, now_ms)
         return b"".join(self._mark(name) for name in self._playback.clear(now_ms))
 
     def _mark(self, name: str) -> bytes:

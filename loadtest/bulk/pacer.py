@@ -17,6 +17,8 @@ _EARLY_MS = 0.3
 """Timers of a millisecond's grain fire this much early; waiting for the rest would cost a whole one."""
 _BUCKETS_PER_MS = 10
 _BUCKETS = 2_000
+MOST_MS = _BUCKETS / _BUCKETS_PER_MS
+"""The last bucket holds everything beyond: a percentile that says this may be any longer."""
 
 Tick = Callable[[float], None]
 """Called with the time in ms. Must not block."""

@@ -74,6 +74,11 @@ class RelayCall:
         self._greeting_from_ms = None
         return data
 
+    @property
+    def waits_since_ms(self) -> float | None:
+        """Since when the caller has waited for an answer, in ms; None if it does not."""
+        return self._asked_ms
+
     def received(self, text: bytes, now_ms: float) -> None:
         """A message from the server."""
         try:

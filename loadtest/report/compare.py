@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.errors import ConfigError
 from loadtest.bulk.figures import percentile
-from loadtest.report.statistics import LEVEL, percentile_change, rank_test, rate_test
+from loadtest.report.statistics import LEAST, LEVEL, percentile_change, rank_test, rate_test
+from loadtest.scenarios.result import INTERRUPTED
 
 
 class Change(StrEnum):
@@ -42,18 +43,24 @@ _TIMINGS = (
     _Timing("jitter_ms", "jitter", 1.0),
     _Timing("added_ms", "added by the server", 1.0),
 )
+_ANSWERS = ("voice_to_voice_ms", "keys_to_voice_ms")
 _LEAST_SHARE = 0.03
 """... and beyond 3 % of what it was."""
 _RATES = (
     ("unanswered", "turns", "turns without an answer"),
     ("missed_barge_ins", "barge_ins", "interruptions missed"),
     ("stale", "barge_ins", "old audio after interruptions"),
+    ("wrong_answers", "turns", "replies that were something else"),
     ("gaps", "turns", "gaps"),
     ("dead_airs", "turns", "dead air"),
-    ("lost_calls", "turns", "calls lost"),
-    ("refused_calls", "turns", "calls refused"),
+    ("not_greeted", "calls", "calls without a greeting"),
+    ("lost_calls", "calls", "calls lost"),
+    ("refused_calls", "calls", "calls refused"),
     ("not_resumed", "coughs", "agents silenced by a cough"),
 )
+_CALLS = "calls"
+_ENDED_CALLS = ("lost_calls", "refused_calls", "hang_ups", "cut_calls")
+"""With those that are on at its end, all calls of a step, also those that were made again."""
 _SCALARS = (("cpu_ms_per_call", "CPU ms per call and second", 0.1), ("rss_kb_per_call", "kB per call", 0.15))
 """One figure per step, without samples: the share by which it must change. An assumption: twice what runs of
 one build on one quiet machine differ by."""
@@ -97,8 +104,12 @@ class Comparison:
         yield from (f"note: {note}" for note in self.notes)
         for change in (Change.WORSE, Change.BETTER, Change.SAME, Change.UNKNOWN):
             yield from (finding.line() for finding in self.findings if finding.change is change)
-        better = sum(finding.change is Change.BETTER for finding in self.findings)
-        yield f"{len(self.worse)} worse, {better} better, of {len(self.findings)} figures"
+        better, unknown = (
+            sum(finding.change is change for finding in self.findings)
+            for change in (Change.BETTER, Change.UNKNOWN)
+        )
+        few = f", {unknown} with too few samples to tell" if unknown else ""
+        yield f"{len(self.worse)} worse, {better} better{few}, of {len(self.findings)} figures"
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
@@ -115,11 +126,22 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
         elif not step["valid"] or not other["valid"]:
             found.notes.append(f"{step['name']}: left out, since the callers were the bottleneck")
         else:
-            found.findings += [*_timings(step, other), *_rates(step, other), *_scalars(step, other)]
+            found.findings += [
+                *_silence(step, other),
+                *_timings(step, other),
+                *_rates(step, other),
+                *_scalars(step, other),
+            ]
+    if _broke_down(after) and not _broke_down(before):
+        found.findings.append(Finding("all", "ran to its end", 1, 0, Change.WORSE, after["ended"]))
     capacities = before.get("capacity"), after.get("capacity")
     if capacities[0] is not None and capacities[1] is not None:
         found.findings.append(
             _scalar("all", "capacity in calls", capacities[0], capacities[1], 0.1, more_is_better=True)
+        )
+    elif capacities != (None, None):
+        found.notes.append(
+            f"a capacity was found in the {'first' if capacities[1] is None else 'second'} run only"
         )
     if not found.findings:
         raise ConfigError("the two runs have no valid load in common: nothing can be compared")
@@ -135,7 +157,23 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     profiles = before["scenario"]["providers"], after["scenario"]["providers"]
     if profiles[0] != profiles[1]:
         found.append("not the same providers")
+    for which, run in (("first", before), ("second", after)):
+        if run.get("ended"):
+            found.append(f"the {which} run ended before its time: {run['ended']}")
     return found
+
+
+def _broke_down(run: Mapping[str, Any]) -> bool:
+    """It ended before its time, and nobody wanted it to."""
+    return run.get("ended", "") not in ("", INTERRUPTED)
+
+
+def _silence(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
+    """A load at which no caller was answered has no latency to compare: it is the worst of all."""
+    answers = [sum(len(step["samples"].get(name, ())) for name in _ANSWERS) for step in (before, after)]
+    if min(answers) == 0 and max(answers) >= LEAST:
+        change = Change.WORSE if answers[1] == 0 else Change.BETTER
+        yield Finding(before["name"], "turns answered", answers[0], answers[1], change)
 
 
 def _timings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
@@ -164,7 +202,9 @@ def _timing(
 
 def _rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:
     for events, trials, label in _RATES:
-        was, now = ((step["callers"][events], step["callers"][trials]) for step in (before, after))
+        if not all(events in step["callers"] for step in (before, after)):
+            continue  # a report of an older build, which did not count it
+        was, now = ((step["callers"][events], _tried(step, trials)) for step in (before, after))
         if not was[1] or not now[1] or not (was[0] or now[0]):
             continue
         # More events than trials: several a turn. A rate of one it is then.
@@ -172,6 +212,13 @@ def _rates(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Find
         percent = 100 * was[0] / was[1], 100 * now[0] / now[1]
         change = _change(p, percent[1] > percent[0], sizeable=True)
         yield Finding(before["name"], f"{label}, %", *percent, change, f"{was[0]:g} and {now[0]:g}")
+
+
+def _tried(step: Mapping[str, Any], trials: str) -> float:
+    callers = step["callers"]
+    if trials != _CALLS:
+        return float(callers.get(trials, 0))
+    return float(step.get("live", step["calls"]) + sum(callers.get(name, 0) for name in _ENDED_CALLS))
 
 
 def _scalars(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import BaseModel, ValidationError
 
 from agent.errors import ConfigError
 from loadtest.scenarios.result import FORMAT, Result
@@ -17,6 +18,28 @@ from loadtest.scenarios.trouble import story
 
 MAX_BYTES = 256 * 1024 * 1024
 """A file that is larger was not written by us."""
+
+
+class _Scenario(BaseModel):
+    name: str
+    providers: dict[str, Any]
+
+
+class _Step(BaseModel):
+    name: str
+    calls: int
+    valid: bool
+    callers: dict[str, Any]
+    samples: dict[str, list[float]]
+
+
+class _Report(BaseModel):
+    """What a comparison needs of a file: it may be from another build, cut short, or edited."""
+
+    scenario: _Scenario
+    machine: dict[str, Any]
+    steps: list[_Step]
+    ended: str = ""
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -52,6 +75,12 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ConfigError(f"{path}: is no report of `parley bench --json` (format {FORMAT})")
+    try:
+        _Report.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{path}: is no whole report: {field}: {first['msg'].lower()}") from None
     return found
 
 

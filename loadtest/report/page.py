@@ -8,7 +8,7 @@ from typing import Any
 
 from loadtest.report.plots import plots
 from loadtest.report.svg import number
-from loadtest.scenarios.criteria import Outcome, is_lower_limit
+from loadtest.scenarios.criteria import FEW, FEW_HELP, Outcome, is_lower_limit, is_slowest
 from loadtest.scenarios.result import Result, StepResult
 from loadtest.scenarios.trouble import story
 
@@ -20,11 +20,13 @@ _BADGES = {
 _COUNTS = (
     ("turns", "turns"),
     ("unanswered", "unanswered"),
+    ("wrong_answers", "something else"),
     ("barge_ins", "interruptions"),
     ("missed_barge_ins", "missed"),
     ("stale", "old audio"),
     ("gaps", "gaps"),
     ("dead_airs", "dead air"),
+    ("not_greeted", "not greeted"),
     ("lost_calls", "lost"),
     ("refused_calls", "refused"),
 )
@@ -92,6 +94,7 @@ def _tiles(result: Result) -> str:
         return ""
     last = steps[-1]
     heard, barge = last.callers["voice_to_voice_ms"], last.callers["barge_in_ms"]
+    added = last.stages.get("added", {})
     tiles: list[tuple[str, str, float | None]] = [
         (
             "calls",
@@ -99,9 +102,9 @@ def _tiles(result: Result) -> str:
             float(result.capacity if result.capacity is not None else max(step.calls for step in steps)),
         ),
         ("voice to voice p50", "ms", heard.get("p50")),
-        ("voice to voice p95", "ms", heard.get("p95")),
-        ("barge-in p95", "ms", barge.get("p95")),
-        ("server's share p95", "ms", last.stages.get("added", {}).get("p95")),
+        (_marked("voice to voice p95", heard), "ms", heard.get("p95")),
+        (_marked("barge-in p95", barge), "ms", barge.get("p95")),
+        (_marked("server's share p95", added), "ms", added.get("p95")),
         ("CPU per call and second", "ms", last.cpu_ms_per_call),
     ]
     if result.capacity is not None:
@@ -116,6 +119,10 @@ def _tiles(result: Result) -> str:
     )
 
 
+def _marked(label: str, timing: dict[str, float]) -> str:
+    return label + (FEW if is_slowest(timing, "p95") else "")
+
+
 def _criteria(result: Result) -> str:
     rows = []
     for verdict in result.verdicts:
@@ -123,32 +130,30 @@ def _criteria(result: Result) -> str:
         sign = "≥" if is_lower_limit(verdict["name"]) else "≤"
         rows.append(
             [
-                f"<td>{escape(verdict['name'])}</td>",
-                f'<td class="words">{escape(verdict["help"])}</td>',
+                f'<td class="what">{escape(verdict["name"])}{_note(verdict["help"])}</td>',
                 f"<td>{sign} {verdict['limit']:g}</td>",
-                f"<td><b>{_shown(verdict['measured'])}</b></td>",
+                f"<td><b>{_shown(verdict['measured'])}</b>{_note(verdict['note'])}</td>",
                 f'<td class="{kind}">{text}</td>',
             ]
         )
-    return _table("Criteria", ["", "", "limit", "measured", ""], rows)
+    return _table("Criteria", ["", "limit", "measured", ""], rows)
 
 
 def _steps(result: Result) -> str:
-    names = [
-        "",
-        "p50",
-        "p95",
-        "p99",
-        "barge-in p95",
-        "jitter p95",
-        "first words lost",
-        *(label for _, label in _COUNTS),
-    ]
-    names += ["CPU ms/call", "RSS MB", "pace p99", ""]
-    return _table("Loads", names, [_step(step) for step in result.steps])
+    """A row for each load. Of the counts only those that are not 0 everywhere: fifteen columns of 0 would
+    push what matters off the page."""
+    counts = [each for each in _COUNTS if any(step.callers[each[0]] for step in result.steps)]
+    none = [label for name, label in _COUNTS if name not in dict(counts)]
+    names = ["", "on at the end", "p50", "p95", "p99", "barge-in p95", "jitter p95", "first words lost"]
+    names += [*(label for _, label in counts), "CPU ms/call", "RSS MB", "pace p99", ""]
+    rows = [_step(step, [name for name, _ in counts]) for step in result.steps]
+    below = f"<p>None at any load: {escape(', '.join(none))}.</p>" if none else ""
+    if any(FEW in cell for row in rows for cell in row):
+        below += f"<p>{escape(FEW_HELP)}</p>"
+    return _table("Loads", names, rows, below)
 
 
-def _step(step: StepResult) -> list[str]:
+def _step(step: StepResult, counts: Sequence[str]) -> list[str]:
     callers = step.callers
     heard = callers["voice_to_voice_ms"]
     first = (
@@ -156,16 +161,17 @@ def _step(step: StepResult) -> list[str]:
     )
     cells = [
         escape(step.name),
-        *(_shown(heard.get(which)) for which in ("p50", "p95", "p99")),
-        _shown(callers["barge_in_ms"].get("p95")),
-        _shown(callers["jitter_ms"].get("p95")),
+        str(step.live),
+        *(_percentile(heard, which) for which in ("p50", "p95", "p99")),
+        _percentile(callers["barge_in_ms"], "p95"),
+        _percentile(callers["jitter_ms"], "p95"),
         first,
-        *(_shown(float(callers[name])) for name, _ in _COUNTS),
+        *(_shown(float(callers[name])) for name in counts),
         *(_shown(value) for value in (step.cpu_ms_per_call, step.rss_mb, step.late_p99_ms)),
     ]
     row = [f"<td>{cell}</td>" for cell in cells]
     invalid = escape("; ".join(step.bottlenecks))
-    row.append(f'<td class="unsure">{invalid}</td>' if invalid else '<td class="passed">✓</td>')
+    row.append(f'<td class="unsure words">{invalid}</td>' if invalid else '<td class="passed">✓</td>')
     return row
 
 
@@ -181,7 +187,9 @@ def _agreement(result: Result) -> str:
         for transport, apart in step.agreement_ms.items()
     ]
     names = ["", "", "turns", "apart p50, ms", "apart p95, ms", "most, ms", "callers' less server's, ms"]
-    return _table("Server's response time against its callers' measure", names, rows)
+    unpaired = sum(step.unpaired for step in result.steps)
+    below = f"<p>{unpaired} more answers, of which the server has no account.</p>" if unpaired else ""
+    return _table("Server's response time against its callers' measure", names, rows, below)
 
 
 def _events(result: Result) -> str:
@@ -201,13 +209,23 @@ def _events(result: Result) -> str:
     return _table("Troubles", ["", "at, s", "well again after, s", ""], rows)
 
 
-def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _percentile(timing: dict[str, float], which: str) -> str:
+    return _shown(timing.get(which)) + (FEW if is_slowest(timing, which) else "")
+
+
+def _note(text: str) -> str:
+    return f"<br><small>{escape(text)}</small>" if text else ""
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], below: str = "") -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f'<section class="wide"><h2>{title}</h2><table><tr>{head}</tr>{body}</table></section>'
+    return f'<section class="wide"><h2>{title}</h2><table><tr>{head}</tr>{body}</table>{below}</section>'
 
 
 def _shown(value: Any) -> str:
-    return "–" if value is None or math.isnan(value) else number(value)
+    if value is None or math.isnan(value):
+        return "–"
+    return "never" if math.isinf(value) else number(value)

@@ -60,7 +60,10 @@ class Child:
         """How it ended, one line; empty while it runs."""
         if self._process is None or self._process.returncode is None:
             return ""
-        return f"{self.name} ended with {self._process.returncode}: {self._last_line()}"
+        # Who is killed has no last words: what it said last is about something else.
+        killed = self._process.returncode == -signal.SIGKILL
+        why = "killed, by somebody or for want of memory" if killed else self._last_line()
+        return f"{self.name} ended with {self._process.returncode}: {why}"
 
     async def start(self) -> None:
         """Returns once it is ready. Raises `Unreachable`, one line."""

@@ -33,6 +33,8 @@ class Verdict:
     measured: float | None
     outcome: Outcome
     help: str
+    note: str = ""
+    """What has to be known to read it: that there were too few samples for such a percentile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ KNOWN: Mapping[str, _Known] = MappingProxyType(
             _timing("jitter_ms", "p95"),
         ),
         "errors_percent": _Known(
-            "unanswered turns, missed interruptions, lost and refused calls; of turns and calls", _errors
+            "unanswered turns, missed interruptions, lost, refused and mute calls, in all",
+            _errors,
         ),
         "continuity_percent": _Known(
             "agent audio heard without a gap behind 60 ms of playout buffer", _continuity, at_least=True
@@ -153,6 +156,12 @@ KNOWN: Mapping[str, _Known] = MappingProxyType(
             lambda step: _share(
                 step.callers["first_word_lost_ms"]["count"],
                 step.callers["first_words"] - step.callers["first_words_unknown"],
+            ),
+        ),
+        "wrong_answers_percent": _Known(
+            "replies that did not begin as they must: apologies, rests of old replies, lost first words",
+            lambda step: _share(
+                step.callers["wrong_answers"], step.callers["wrong_answers"] + step.callers["right_answers"]
             ),
         ),
         "stale_percent": _Known(
@@ -204,6 +213,8 @@ DEFAULTS: Mapping[str, float] = MappingProxyType(
         "voice_to_voice_p95_ms": 1_200.0,
         "barge_in_p95_ms": 320.0,
         "errors_percent": 1.0,
+        # A quick apology is a short wait, and no error of its own.
+        "wrong_answers_percent": 1.0,
         "continuity_percent": 98.0,
         "frames_dropped_percent": 0.1,
         "first_words_lost_percent": 0.5,
@@ -217,22 +228,63 @@ def judge(result: Result, limits: Mapping[str, float]) -> list[Verdict]:
     steps = [step for step in result.steps if step.valid and step.callers]
     found: list[Verdict] = []
     for name, limit in limits.items():
-        known = KNOWN[name]
+        known, note = KNOWN[name], ""
         if known.of_run is not None:
             measured = known.of_run(result)
         else:
             assert known.of_step is not None
             most = max((step.calls for step in steps), default=0)
             judged = [step for step in steps if step.calls == most] if known.fullest else steps
-            values = [value for step in judged if not math.isnan(value := known.of_step(step))]
-            measured = (min if known.at_least else max)(values, default=math.nan)
+            found_in = [(value, step) for step in judged if not math.isnan(value := known.of_step(step))]
+            if found_in:
+                measured, worst = (min if known.at_least else max)(found_in, key=lambda each: each[0])
+                note = few_samples(name, worst)
+            else:
+                measured = math.nan
         if math.isnan(measured):
             found.append(Verdict(name, limit, None, Outcome.UNKNOWN, known.help))
             continue
         good = measured >= limit if known.at_least else measured <= limit
         outcome = Outcome.PASSED if good else Outcome.FAILED
-        found.append(Verdict(name, limit, round(measured, 3), outcome, known.help))
+        found.append(Verdict(name, limit, round(measured, 3), outcome, known.help, note))
     return found
+
+
+_TIMED = MappingProxyType({
+    "voice_to_voice": "voice_to_voice_ms", "barge_in": "barge_in_ms", "greeting": "greeting_ms",
+    "keys": "keys_to_voice_ms", "resume": "resume_ms", "jitter": "jitter_ms",
+})  # fmt: skip
+"""Criteria on percentiles, without `_p95_ms`, and their lists of samples."""
+
+
+_PERCENTILES = ("p50", "p95", "p99")
+
+
+def needed(which: str) -> int:
+    """Samples that a percentile (`p50`, `p95`, `p99`) takes, so as not to be the greatest of them."""
+    beyond = 100 - int(which[1:])
+    return 100 // beyond
+
+
+FEW = " *"
+FEW_HELP = "* too few samples for this percentile (20 for a p95, 100 for a p99): it is the slowest of them"
+"""How reports mark such a figure."""
+
+
+def is_slowest(timing: Mapping[str, float], which: str) -> bool:
+    """True where a percentile of `figures.percentiles` is but the greatest of too few samples."""
+    return 0 < timing.get("count", 0) < needed(which)
+
+
+def few_samples(criterion: str, step: StepResult) -> str:
+    """Whether a percentile of a step is no more than its slowest sample; empty if it is one, or none."""
+    timed, _, which = criterion.removesuffix("_ms").rpartition("_")
+    if which not in _PERCENTILES:
+        return ""
+    timing = step.callers.get(_TIMED[timed], {}) if timed in _TIMED else step.stages.get(timed, {})
+    if not is_slowest(timing, which):
+        return ""
+    return f"of {timing['count']} samples: too few for a {which}, so it is the slowest of them"
 
 
 def is_lower_limit(name: str) -> bool:

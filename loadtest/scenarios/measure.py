@@ -11,6 +11,7 @@ from loadtest.bulk.account import account_of, read_records, stages_of
 from loadtest.bulk.agreement import agreement_of
 from loadtest.bulk.figures import Figures, percentiles
 from loadtest.bulk.fleet import MAX_LATE_MS, Fleet
+from loadtest.bulk.pacer import MOST_MS
 from loadtest.bulk.probe import cost
 from loadtest.callers.errors import Unreachable
 from loadtest.scenarios.monitor import Monitor
@@ -91,7 +92,7 @@ class Measurer:
 
     def _of_callers(self, result: StepResult, core_share: float) -> None:
         fleet = self._fleet
-        fleet.tally()
+        fleet.end_measuring()
         result.callers = fleet.figures.summary()
         # Of the whole step: most calls are refused, and many lost, while the others are opened.
         totals = {"refused_calls": fleet.refused, "lost_calls": fleet.lost}
@@ -100,7 +101,8 @@ class Measurer:
         result.late_p99_ms = fleet.lateness.percentile(0.99)
         result.callers_core_percent = round(100 * core_share, 1)
         if result.late_p99_ms > MAX_LATE_MS:
-            result.bottlenecks.append(f"callers {result.late_p99_ms:.1f} ms late (p99)")
+            more = " or more" if result.late_p99_ms >= MOST_MS else ""
+            result.bottlenecks.append(f"callers {result.late_p99_ms:.1f} ms{more} late (p99)")
         if result.callers_core_percent > MAX_CORE_PERCENT:
             result.bottlenecks.append(f"callers used {result.callers_core_percent:.0f} % of their core")
 

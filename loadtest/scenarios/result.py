@@ -11,6 +11,8 @@ from loadtest.bulk.figures import FAILURES
 
 FORMAT = 1
 """Of the JSON file: raised when readers of an older one would misread it."""
+INTERRUPTED = "interrupted"
+"""Why a run ended that somebody stopped: with Ctrl-C, or as a service manager does."""
 Point = dict[str, Any]
 """Some time of a run that ends at `t_s`: `wanted` and live `calls`; `turns`, `answers` and `errors` in it,
 and how many replies began as they must (`right`) or not (`wrong`), which is known half a second after an

@@ -208,6 +208,7 @@ class Runner:
             held = (
                 p95_ms <= limit_ms
                 and measured.failures <= _HELD_ERRORS * max(measured.callers["turns"], 1)
+                and measured.callers["wrong_answers"] <= _HELD_ERRORS * max(measured.callers["turns"], 1)
                 and measured.live >= _HELD_LIVE * calls
             )
             self._progress.say(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from loadtest.scenarios.criteria import DEFAULTS, KNOWN
+from loadtest.simulators.profile import preset
 
 RELAY, WEBRTC = "twilio-relay", "webrtc"
 Via = Literal[
@@ -129,6 +130,9 @@ class Action(StrEnum):
     """SIGKILL, then a new one on the same ports."""
 
 
+_OF_PROVIDERS = (Action.KILL_PROVIDERS, Action.STALL_PROVIDERS, Action.RESTORE_PROVIDERS)
+
+
 class Event(Model):
     """Something goes wrong, or right again."""
 
@@ -149,6 +153,15 @@ class Providers(Model):
     """Other speeds of the simulated vendors: `openai.first_token=groq.gpt-oss-120b.first_token`, as for
     `parley simulate --delay`."""
 
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for each in self.delays:
+            try:
+                preset(each.partition("=")[2])
+            except ValueError as error:
+                raise ValueError(f"delays: {error}") from None
+        return self
+
 
 class Scenario(Model):
     """A load test."""
@@ -162,7 +175,7 @@ class Scenario(Model):
     steps: list[Step] = []
     search: Search | None = None
     events: list[Event] = []
-    criteria: dict[str, float | None] = {}
+    criteria: dict[str, Annotated[float, Field(ge=0)] | None] = {}
     """By the names of `criteria.KNOWN`; null switches a default off."""
 
     @property
@@ -187,4 +200,13 @@ class Scenario(Model):
             raise ValueError("events: a search for the capacity has none")
         if any(later.at_s < event.at_s for event, later in zip(self.events, self.events[1:], strict=False)):
             raise ValueError("events: put them in the order of at_s")
+        seconds = sum(step.seconds for step in self.steps)
+        if self.events and self.events[-1].at_s >= seconds:
+            raise ValueError(
+                f"events: at_s {self.events[-1].at_s:g} is behind the end of the steps, {seconds:g} s"
+            )
+        if self.providers.profile is Profile.INPROCESS and any(
+            event.do in _OF_PROVIDERS for event in self.events
+        ):
+            raise ValueError("events: providers that are inside the server can be neither killed nor stalled")
         return self

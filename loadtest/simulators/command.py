@@ -162,6 +162,7 @@ async def simulate(args: argparse.Namespace, clock: Callable[[], Clock]) -> None
     """Start what was asked for, say where, and wait for a signal. Raises `ConfigError`."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    _check(args)
     around = Surroundings(load_agent(args.agent), clock(), os.environ, args.sentence, args.short)
     async with AsyncExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -187,6 +188,16 @@ def _line(name: str, url: str) -> str:
     """What a shell can evaluate."""
     variable = KINDS[name].variable
     return f"export {variable}={url}  # {name}" if variable else f"# {name}: {url}"
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` for what would be left undone without a word."""
+    if args.fault and not args.faults:
+        raise ConfigError("--fault says which; add --faults SHARE to say how many requests fail")
+    names = [name for name, _ in args.services]
+    for service, delay, wanted in args.delay:
+        if service not in names:
+            raise ConfigError(f"--delay {service}.{delay}={wanted}: {service} is not started")
 
 
 def _adjust(name: str, simulator: Simulator, args: argparse.Namespace) -> None:

@@ -45,6 +45,8 @@ def test_compare_prints_what_changed_and_fails_on_a_regression(
         (("baseline", "a.json"), "only compare takes files"),
         (("basline",), "did you mean baseline"),
         (("baseline", "--json", "/"), "is a folder"),
+        (("baseline", "--json", "/proc/none/run.json"), r"/proc/none/run\.json: cannot be written: "),
+        (("baseline", "--html", "/dev/null/run.html"), r"/dev/null/run\.html: cannot be written: "),
         (("chaos", "--target", "http://127.0.0.1:1"), "leave --target out"),
     ],
 )
@@ -71,6 +73,27 @@ def test_a_run_that_could_not_begin_leaves_its_reports(
     assert "parley bench: no call could be opened at 127.0.0.1:1" in printed.err
     assert '"ended": "no call could be opened at 127.0.0.1:1: ' in json_file.read_text()
     assert "Ended before its time" in page.read_text()
+
+
+def test_a_disk_that_is_full_does_not_take_the_run_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`/dev/full` can be opened, as a disk can that fills up during the run."""
+    page, nobody = tmp_path / "run.html", "http://127.0.0.1:1"
+    bench("quick", "--target", nobody, "--side-url", nobody, "--json", "/dev/full", "--html", page)
+    printed = capsys.readouterr()
+    assert "ended before its time" in printed.out
+    assert "parley bench: /dev/full: cannot be written: No space left on device" in printed.err
+    assert "Ended before its time" in page.read_text()
+
+
+def test_whether_a_file_can_be_written_is_seen_before_the_run_and_changes_nothing(tmp_path: Path) -> None:
+    there, new = tmp_path / "there.json", tmp_path / "new.json"
+    there.write_text("{}")
+    bench_command._writable(there)
+    bench_command._writable(new)
+    assert there.read_text() == "{}"
+    assert not new.exists()
 
 
 def test_the_exit_status_says_what_became_of_the_run() -> None:
@@ -105,6 +128,7 @@ def test_simulated_vendors_can_be_given_other_speeds() -> None:
     ("arguments", "says"),
     [
         (("baseline", "--delay", "fast please"), "expected SERVICE.DELAY=PRESET"),
+        (("baseline", "--delay", "openai.first_token=nope"), "no profile named 'nope': use one of "),
         (("quick", "--delay", "openai.first_token=none"), "add --providers vendors"),
     ],
 )

@@ -77,3 +77,19 @@ def test_opus_does_not_hide_what_is_missing(voice: np.ndarray, cut_ms: int) -> N
     lost = lost_ms(heard, payload_for(linear(8000)), (whole,))
     assert lost is not None
     assert cut_ms - 10 <= lost <= (cut_ms and cut_ms + 170)
+
+
+async def test_an_apology_in_the_same_voice_is_something_else() -> None:
+    """What a server says when a provider fails: it must pass neither for the answer nor for a part of it."""
+    voice = embedded_voice(LoopClock(), os.environ)
+    try:
+        right = np.frombuffer(await voice.say(GREETING), "<i2")
+        apologies = [
+            np.frombuffer(await voice.say(text), "<i2")
+            for text in ("I am sorry, something went wrong.", "One moment please.", "Are you still there?")
+        ]
+    finally:
+        await voice.close()
+    line, expected = payload_for(PCMU_8K), (Expected.of(right.astype(np.int16)),)
+    for apology in apologies:
+        assert lost_ms(on_the_line(apology[: 8 * 900], PCMU_8K), line, expected) is None

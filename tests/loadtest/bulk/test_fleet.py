@@ -12,12 +12,14 @@ from agent.clock import LoopClock
 from loadtest.bulk.dialect import TELNYX, TWILIO
 from loadtest.bulk.fleet import Member
 from loadtest.bulk.media_fleet import MediaFleet
+from loadtest.bulk.playback import DEAD_AIR_MS
+from loadtest.bulk.relay_call import RelayCall
 from loadtest.bulk.relay_fleet import RelayFleet
 from loadtest.bulk.script import Script
 from loadtest.bulk.socket import Target
 from loadtest.callers.errors import Unreachable
 from tests.loadtest.bulk.speeches import LOUD, speech
-from tests.virtual import run_virtually, virtual_clock
+from tests.virtual import run_virtually, stall, virtual_clock
 
 
 class Platformless:
@@ -28,6 +30,7 @@ class Platformless:
         self.taken = 0
         self.busy_beyond = 100
         """Calls that are taken; others are refused when they name themselves."""
+        self.mute = False
         self.heard: dict[str, list[str]] = {}
         """Events by path."""
         self.sockets: list[web.WebSocketResponse] = []
@@ -49,6 +52,8 @@ class Platformless:
                 if self.taken > self.busy_beyond:
                     await socket.close(code=1013, message=b"busy")
                     break
+            if self.mute:
+                continue
             if kind == "start":
                 audio = b64encode(LOUD).decode()
                 await socket.send_str(f'{{"event":"media","media":{{"payload":"{audio}"}}}}')
@@ -201,7 +206,8 @@ async def test_callers_who_hang_up_by_their_script_call_again(server: Platformle
     await until(lambda: fleet.figures.hang_ups >= 1 and fleet.live == 1)
     assert fleet.figures.lost_calls == 0
     fleet.close()
-    assert "stop" in server.heard["/twilio/media"], "the platform says so"
+    # The platform says so, and the server reads it when it comes to it.
+    await until(lambda: "stop" in server.heard["/twilio/media"])
 
 
 async def test_where_one_hangs_up_the_next_takes_the_place_at_once(server: Platformless) -> None:
@@ -261,3 +267,89 @@ def test_a_server_that_never_answers_cannot_keep_a_fleet_opening_for_ever() -> N
         return clock.now_ms() - begun_ms
 
     assert run_virtually(scenario) < 60_000
+
+
+async def test_a_mute_server_has_errors_even_if_the_step_is_shorter_than_its_callers_patience(
+    server: Platformless,
+) -> None:
+    """It takes calls and says nothing: no greeting, no answer, and so no latency to judge it by."""
+    script = Script(think_ms=(20.0, 20.0), answer_within_ms=60_000.0)
+    server.mute = True
+    fleet = MediaFleet(server.target, LoopClock(), speech(), (TWILIO, TELNYX), script)
+    await fleet.open(2, 500.0)
+    fleet.measure_from_now()
+    await until(lambda: _waited_ms(fleet) > 100.0)
+    fleet.end_measuring()
+    assert fleet.figures.failures == 0, "nobody has waited for long"
+    await until(lambda: _waited_ms(fleet) > DEAD_AIR_MS)
+    fleet.figures.lost_calls = 1
+    fleet.end_measuring()
+    assert fleet.figures.unanswered == 2, "whatever else went wrong"
+    fleet.figures.unanswered = 0
+    fleet.figures.voice_to_voice_ms.append(300.0)
+    fleet.end_measuring()
+    assert fleet.figures.unanswered == 0, "where some are answered, those who still wait may be as well"
+    fleet.close()
+
+
+def _waited_ms(fleet: MediaFleet) -> float:
+    since = [member.call.waits_since_ms for member in fleet._members]
+    now_ms = LoopClock().now_ms()
+    return now_ms - min((each for each in since if each is not None), default=now_ms)
+
+
+class Line:
+    """A socket that takes everything."""
+
+    def __init__(self) -> None:
+        self.blocked = self.lost = 0
+        self.closed = False
+        self.sent: list[bytes] = []
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def close(self) -> None:
+        self.closed = True
+
+    cut = close
+
+
+def test_prompts_that_were_sent_late_are_known_to_be() -> None:
+    async def scenario() -> tuple[int, float]:
+        clock = virtual_clock()
+        fleet, line = RelayFleet(Target("", 0), clock, 1_000.0), Line()
+        member = Member(0, RelayCall(fleet.figures), line)
+        fleet._members.append(member)
+        fleet._started(member)
+        clock.call_later(1_990.0, lambda: stall(50.0))
+        await asyncio.sleep(3.5)
+        fleet.close()
+        return len(line.sent), fleet.lateness.max_ms
+
+    sent, most_ms = run_virtually(scenario)
+    assert sent == 3
+    assert most_ms == pytest.approx(40, abs=1)
+
+
+def test_frames_that_did_not_get_through_count_for_calls_that_have_gone_as_well() -> None:
+    async def scenario() -> list[tuple[int, int]]:
+        fleet, lines = RelayFleet(Target("", 0), virtual_clock()), [Line(), Line()]
+        for number, line in enumerate(lines):
+            line.blocked, line.lost = 3, 2
+            fleet._members.append(Member(number, RelayCall(fleet.figures), line))
+        found: list[tuple[int, int]] = []
+
+        def tell() -> None:
+            fleet.tally()
+            found.append((fleet.figures.blocked, fleet.figures.frames_lost))
+
+        tell()
+        fleet.hang_up(1)
+        tell()
+        fleet.measure_from_now()
+        tell()
+        fleet.close()
+        return found
+
+    assert run_virtually(scenario) == [(6, 4), (6, 4), (0, 0)]

@@ -121,6 +121,11 @@ def test_greeting_and_replies_are_held_against_what_they_should_be() -> None:
     hear(scene, sound(3))
     assert scene.figures.first_words == 3
     assert scene.figures.first_words_unknown == 1, "an apology, say"
+    assert (scene.figures.right_answers, scene.figures.wrong_answers) == (0, 2), "greetings are no answers"
+    scene.until(Doing.THINKING)
+    scene.until(Doing.WAITING)
+    hear(scene, sound(2))
+    assert (scene.figures.right_answers, scene.figures.wrong_answers) == (1, 2)
 
 
 def test_a_reply_that_was_stopped_is_no_beginning() -> None:

@@ -98,3 +98,27 @@ def test_lateness_is_forgotten_on_reset_and_0_without_ticks() -> None:
     assert lateness.percentile(0.99) == 0.0
     lateness.add(1e6, 1)
     assert lateness.percentile(1.0) == 200.0
+
+
+def test_a_tick_is_told_the_true_time_and_not_when_it_was_due() -> None:
+    """What a caller measures would hide its own lateness otherwise."""
+
+    async def scenario() -> list[float]:
+        clock = virtual_clock()
+        pacer = Pacer(clock)
+        apart: list[float] = []
+
+        def tick(now_ms: float) -> None:
+            apart.append(clock.now_ms() - now_ms)
+            if len(apart) == 3:
+                stall(70.0)
+
+        pacer.add(tick)
+        pacer.start()
+        await asyncio.sleep(0.3)
+        pacer.stop()
+        return apart
+
+    apart = run_virtually(scenario)
+    assert len(apart) > 10
+    assert max(map(abs, apart)) < 0.01

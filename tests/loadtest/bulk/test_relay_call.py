@@ -78,6 +78,16 @@ def test_a_reply_has_to_begin_with_its_first_word() -> None:
     assert answered("Sorry?").first_words_unknown == 1
 
 
+@pytest.mark.parametrize(
+    ("reply", "right", "wrong"), [("We are open. Come by.", 1, 0), ("are open.", 0, 1), ("Sorry?", 0, 1)]
+)
+def test_a_reply_that_begins_with_something_else_is_a_wrong_answer(
+    reply: str, right: int, wrong: int
+) -> None:
+    figures = answered(reply)
+    assert (figures.right_answers, figures.wrong_answers) == (right, wrong)
+
+
 def test_a_caller_hangs_up_after_so_many_turns() -> None:
     call = RelayCall(Figures(), script=Script(hang_up_after=2))
     call.ask(0.0)
@@ -111,3 +121,12 @@ def test_the_greeting_is_timed_if_the_server_says_it() -> None:
     call = RelayCall(Figures(), begun_ms=1_000.0)
     call.received(text("Hello."), 1_040.0)
     assert (call.figures.greetings, call.figures.greeting_ms) == (1, [40.0])
+
+
+@pytest.mark.parametrize(("after_ms", "dead_airs"), [(1_900.0, 0), (2_500.0, 1)])
+def test_an_answer_that_comes_after_two_seconds_was_dead_air_until_then(
+    call: RelayCall, after_ms: float, dead_airs: int
+) -> None:
+    call.ask(1_000.0)
+    call.received(text("From eight"), 1_000.0 + after_ms)
+    assert call.figures.dead_airs == dead_airs

@@ -31,7 +31,9 @@ def test_latency_that_got_worse_is_a_regression_and_the_other_way_is_better() ->
     assert slower["voice to voice p50, ms"] is Change.WORSE
     assert slower["voice to voice p95, ms"] is Change.WORSE
     assert slower["barge-in p50, ms"] is Change.SAME
-    assert changes(run(1, slower_ms=40), run(2))["voice to voice p50, ms"] is Change.BETTER
+    faster = changes(run(1, slower_ms=40), run(2))
+    assert faster["voice to voice p50, ms"] is Change.BETTER
+    assert faster["voice to voice p95, ms"] is Change.BETTER
 
 
 def test_a_certain_change_that_nobody_would_notice_is_none() -> None:
@@ -44,6 +46,8 @@ def test_a_certain_change_that_nobody_would_notice_is_none() -> None:
 def test_few_samples_are_said_to_be_few() -> None:
     found = changes(run(1, count=5), run(2, slower_ms=300, count=5))
     assert found["voice to voice p50, ms"] is Change.UNKNOWN
+    *_, last = compare(run(1, count=5), run(2, slower_ms=300, count=5)).lines()
+    assert last.startswith("0 worse, 0 better, 3 with too few samples to tell, of ")
 
 
 def test_errors_are_compared_as_rates() -> None:
@@ -92,3 +96,59 @@ def test_the_lines_begin_with_what_got_worse_and_end_with_a_count() -> None:
     assert "10 calls" in lines[0]
     assert "(+7 %)" in lines[0] or "(+8 %)" in lines[0]
     assert lines[-1].startswith("2 worse, 0 better")
+
+
+def test_a_server_that_answers_nobody_is_worse_though_it_has_no_latency() -> None:
+    mute = as_json(result(step(voice_to_voice_ms=[], barge_in_ms=[], jitter_ms=[], turns=0)))
+    comparison = compare(run(1), mute)
+    assert [(each.figure, each.change) for each in comparison.worse] == [("turns answered", Change.WORSE)]
+    assert changes(mute, run(1))["turns answered"] is Change.BETTER
+
+
+def test_calls_that_are_refused_count_even_if_nobody_could_ask_anything() -> None:
+    full = as_json(result(step(voice_to_voice_ms=[], turns=0, refused_calls=10, live=0)))
+    found = changes(run(1), full)
+    assert found["calls refused, %"] is Change.WORSE
+    assert changes(run(1), run(2, lost_calls=8, live=2))["calls lost, %"] is Change.WORSE
+    # A night of calls that end and begin anew: one of them is none of ten.
+    assert changes(run(1, hang_ups=500), run(2, hang_ups=500, lost_calls=3))["calls lost, %"] is Change.SAME
+
+
+def test_quick_apologies_are_worse() -> None:
+    found = changes(run(1), run(2, wrong_answers=30))
+    assert found["replies that were something else, %"] is Change.WORSE
+
+
+def test_a_run_that_broke_down_is_worse_and_one_that_was_stopped_is_noted() -> None:
+    whole = as_json(result(step(10), step(20)))
+    died = as_json(result(step(10), ended="the server ended with -9"))
+    stopped = as_json(result(step(10), ended="interrupted"))
+    comparison = compare(whole, died)
+    assert [(each.figure, each.detail) for each in comparison.worse] == [
+        ("ran to its end", "the server ended with -9")
+    ]
+    assert "20 calls: only in the first run" in comparison.notes
+    comparison = compare(whole, stopped)
+    assert comparison.worse == []
+    assert "the second run ended before its time: interrupted" in comparison.notes
+    assert compare(died, died).worse == []
+
+
+def test_a_capacity_that_only_one_run_found_is_noted() -> None:
+    found, none = as_json(result(step(), capacity=300)), as_json(result(step()))
+    assert compare(found, none).notes == ["a capacity was found in the first run only"]
+    assert compare(none, found).notes == ["a capacity was found in the second run only"]
+
+
+def test_a_counter_that_an_older_build_did_not_have_is_left_out() -> None:
+    old = run(1)
+    del old["steps"][0]["callers"]["wrong_answers"]
+    assert "replies that were something else, %" not in changes(old, run(2, wrong_answers=30))
+
+
+def test_a_change_below_three_percent_is_none_however_certain_and_large_in_ms() -> None:
+    """20 ms of 2,000: more than the least that counts in ms, and still nothing that anybody would notice."""
+    before, after = run(1, slower_ms=1_500, count=5_000), run(2, slower_ms=1_520, count=5_000)
+    found = changes(before, after)
+    assert found["voice to voice p50, ms"] is Change.SAME
+    assert found["voice to voice p95, ms"] is Change.SAME

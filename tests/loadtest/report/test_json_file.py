@@ -1,10 +1,13 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from agent.errors import ConfigError
-from loadtest.report.json_file import read_json, write_json
+from loadtest.report.json_file import as_json, read_json, write_json
 from loadtest.scenarios.result import EventResult
 from tests.loadtest.scenarios.runs import point, result, step
 
@@ -30,6 +33,31 @@ def test_what_is_no_report_is_said_to_be_none(tmp_path: Path, content: str) -> N
     path = tmp_path / "run.json"
     path.write_text(content)
     with pytest.raises(ConfigError, match=r"run.json: is no(t JSON| report)"):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda found: found.pop("scenario"), "scenario: field required"),
+        (lambda found: found.pop("machine"), "machine: field required"),
+        (lambda found: found.update(steps="none"), "steps: "),
+        (lambda found: found["steps"].append("none"), "steps.1: "),
+        (lambda found: found["steps"][0].pop("samples"), "steps.0.samples: field required"),
+        (
+            lambda found: found["steps"][0]["samples"].update(jitter_ms=["slow"]),
+            "steps.0.samples.jitter_ms.0: ",
+        ),
+    ],
+)
+def test_a_report_that_is_not_whole_is_named_with_what_is_missing(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], field: str
+) -> None:
+    found = as_json(result(step()))
+    change(found)
+    path = tmp_path / "run.json"
+    path.write_bytes(orjson.dumps(found))
+    with pytest.raises(ConfigError, match=f"run.json: is no whole report: {field}"):
         read_json(path)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 
 import pytest
@@ -94,3 +95,35 @@ def test_a_step_without_a_server_to_look_into_is_shown_too() -> None:
         cpu_ms_per_call=None, core_percent=None, rss_mb=None, rss_kb_per_call=None, stages={}, counters={}
     )
     assert "How long callers waited" in titles(page(result(blind, target="http://192.0.2.1:8080")))
+
+
+def test_counts_that_are_0_everywhere_take_no_column() -> None:
+    text = page(judged(result(step(10), step(20, lost_calls=2, live=18))))
+    assert "<th>lost</th>" in text
+    assert "<th>refused</th>" not in text
+    assert re.search(r"None at any load: [^.]*refused", text)
+    assert "<td>20 calls</td><td>18</td>" in text
+
+
+def test_a_percentile_of_too_few_samples_is_marked_where_it_stands() -> None:
+    text = page(judged(result(step(10, voice_to_voice_ms=[500.0] * 7))))
+    assert "of 7 samples: too few for a p95, so it is the slowest of them" in text
+    assert "<td>500</td><td>500 *</td><td>500 *</td>" in text
+    assert "<span>voice to voice p95 *</span>" in text
+    assert "<span>barge-in p95</span>" in text
+    assert "slowest of them" not in page(judged(result(step(10))))
+
+
+def test_what_never_came_is_said_so() -> None:
+    run = result(step(), events=[EventResult(3.0, "kill_server", recovery_s=math.inf, watched_s=9.0)])
+    run.verdicts = [
+        dataclasses.asdict(verdict) | {"outcome": verdict.outcome.value}
+        for verdict in judge(run, {"recovery_s": 30})
+    ]
+    assert "<b>never</b>" in page(run)
+
+
+def test_answers_without_an_account_are_told_with_the_agreement() -> None:
+    apart = {"count": 30, "p50": 0.3, "p95": 1.2, "max": 3.0, "bias": -0.2}
+    text = page(result(step(agreement_ms={"twilio-media": apart}, unpaired=4)))
+    assert "4 more answers, of which the server has no account." in text

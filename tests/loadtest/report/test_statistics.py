@@ -69,3 +69,19 @@ def test_rates_of_rare_events_need_more_than_one_more() -> None:
     assert rate_test((0, 500), (15, 500)) < 0.001
     assert rate_test((0, 500), (0, 500)) == 1.0
     assert math.isnan(rate_test((0, 0), (3, 500)))
+
+
+def test_the_rank_test_knows_ties() -> None:
+    """By hand: 14 ones, 26 twos; the variance is 400/12 * (41 - 20280/1560), so z is 59.5/30.55."""
+    before, after = [1.0] * 10 + [2.0] * 10, [1.0] * 4 + [2.0] * 16
+    assert rank_test(before, after) == pytest.approx(0.0515, abs=0.0005)
+
+
+def test_two_noisy_runs_of_the_same_build_seldom_differ_in_their_p95() -> None:
+    chance = np.random.default_rng(3)
+    intervals = [
+        percentile_change(list(chance.gamma(2.0, 50.0, 200)), list(chance.gamma(2.0, 50.0, 200)), 0.95)
+        for _ in range(12)
+    ]
+    assert None not in intervals
+    assert sum(each is not None and each.excludes_0 for each in intervals) <= 1

@@ -45,6 +45,21 @@ def test_what_went_wrong_is_named_and_nothing_else() -> None:
     assert "20 calls:" not in text
 
 
+def test_calls_that_were_not_on_and_answers_without_an_account_are_named() -> None:
+    text = shown(result(step(10, live=7, unpaired=3)))
+    assert "calls on at its end 7" in text
+    assert "answers without an account of the server's 3" in text
+
+
+def test_a_percentile_of_too_few_samples_is_marked() -> None:
+    few = result(step(10, voice_to_voice_ms=[float(at) for at in range(500, 519)]))
+    row = next(line for line in shown(few).splitlines() if "10 calls" in line)
+    assert "509 │ 518 * │ 518 * │" in row
+    assert "slowest of them" in shown(few)
+    many = shown(result(step(10, voice_to_voice_ms=[float(at) for at in range(500, 600)])))
+    assert "*" not in many
+
+
 def test_invalid_loads_troubles_capacity_and_the_end_are_told() -> None:
     run = result(
         step(bottlenecks=["callers 9.0 ms late (p99)"]),

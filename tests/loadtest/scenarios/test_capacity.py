@@ -49,7 +49,9 @@ async def test_it_is_the_most_calls_at_which_p95_stays_near_one_calls() -> None:
     assert found.capacity_note == ""
 
 
-@pytest.mark.parametrize("trouble", ["unanswered", "lost_calls", "refused_calls", "missed_barge_ins"])
+@pytest.mark.parametrize(
+    "trouble", ["unanswered", "lost_calls", "refused_calls", "missed_barge_ins", "wrong_answers"]
+)
 async def test_a_load_with_errors_is_not_held(trouble: str) -> None:
     found, _ = await searched(lambda load: step(load, **{trouble: 0 if load <= 100 else 2}))
     assert found.capacity is not None
@@ -74,3 +76,10 @@ async def test_without_a_first_call_there_is_nothing_to_compare_with() -> None:
         assert tried == [1]
         assert found.capacity is None
         assert "one call could not be measured" in found.capacity_note
+
+
+async def test_a_load_of_which_many_calls_are_not_on_is_not_held() -> None:
+    """Those that were never let in cannot be slow."""
+    found, _ = await searched(lambda load: step(load, live=min(load, 100)))
+    assert found.capacity is not None
+    assert 95 <= found.capacity <= 101

@@ -89,6 +89,19 @@ async def test_it_does_not_hear_the_terminals_ctrl_c(child: Child) -> None:
     assert os.getpgid(child.pid) != os.getpgid(0)
 
 
+async def test_a_child_that_was_killed_is_not_said_to_have_ended_for_what_it_said_last() -> None:
+    says_and_waits = "import time; print('all is well', flush=True); time.sleep(60)"
+    child = Child("the echo", ["-c", says_and_waits], (), LoopClock())
+    await child.start()
+    child.kill()
+    async with asyncio.timeout(20):
+        while child.running:  # noqa: ASYNC110  # a process has no event to wait for here
+            await asyncio.sleep(0.01)
+    ended = child.ended
+    await child.stop()
+    assert ended == "the echo ended with -9: killed, by somebody or for want of memory"
+
+
 async def test_a_child_that_cannot_start_says_why_in_one_line() -> None:
     child = Child("the echo", ["-c", "raise SystemExit('no voice today')"], free_ports(1), LoopClock())
     with pytest.raises(Unreachable, match=r"^the echo did not start: no voice today$"):

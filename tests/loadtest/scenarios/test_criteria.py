@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.scenarios.criteria import KNOWN, Outcome, growth_per_hour, judge
+from loadtest.scenarios.criteria import DEFAULTS, KNOWN, Outcome, growth_per_hour, judge
 from loadtest.scenarios.result import EventResult, StepResult
 from tests.loadtest.scenarios.runs import point, result, step
 
@@ -81,7 +81,8 @@ def test_a_recovery_that_never_came_fails() -> None:
 def test_growth_is_the_slope_and_outliers_do_not_move_it() -> None:
     steady = [(float(t_s), 80.0 + t_s * 10 / 3_600) for t_s in range(0, 3_600, 10)]
     assert growth_per_hour(steady) == pytest.approx(10.0)
-    steady[100] = (steady[100][0], 900.0)
+    # One that is looked at: of 360 points every third is.
+    steady[99] = (steady[99][0], 900.0)
     assert growth_per_hour(steady) == pytest.approx(10.0, abs=0.1)
     assert math.isnan(growth_per_hour(steady[:20])), "three minutes tell nothing"
 
@@ -117,3 +118,38 @@ def test_an_event_of_which_nothing_is_known_does_not_count_as_recovered(
     events = [EventResult(10.0, "cut_sockets", recovery_s=each) for each in recoveries]
     (verdict,) = judge(result(step(), events=events), {"recovery_s": 30.0})
     assert verdict.outcome is outcome
+
+
+def test_a_percentile_of_few_samples_is_said_to_be_the_slowest_of_them() -> None:
+    def note(name: str, **changes: Any) -> str:
+        (verdict,) = judge(result(step(**changes)), {name: 1e9})
+        return verdict.note
+
+    assert note("voice_to_voice_p95_ms", voice_to_voice_ms=[500.0] * 19) == (
+        "of 19 samples: too few for a p95, so it is the slowest of them"
+    )
+    assert note("voice_to_voice_p95_ms", voice_to_voice_ms=[500.0] * 20) == ""
+    assert note("voice_to_voice_p99_ms", voice_to_voice_ms=[500.0] * 99).startswith("of 99 samples")
+    assert note("added_p95_ms", stages={"added": {"count": 7, "p95": 2.0}}).startswith("of 7 samples")
+    assert note("errors_percent") == note("barge_in_p95_ms") == ""
+
+
+def test_the_note_is_of_the_step_that_counted() -> None:
+    few = step(voice_to_voice_ms=[900.0] * 5)
+    many = step(voice_to_voice_ms=[500.0] * 50)
+    (worst_has_few,) = judge(result(many, few), {"voice_to_voice_p95_ms": 840.0})
+    (worst_has_many,) = judge(
+        result(many, step(voice_to_voice_ms=[100.0] * 5)), {"voice_to_voice_p95_ms": 840.0}
+    )
+    assert (worst_has_few.note != "", worst_has_many.note) == (True, "")
+
+
+def test_apologies_fail_a_run_however_quick_they_are() -> None:
+    quick = step(voice_to_voice_ms=[50.0] * 100, wrong_answers=5, right_answers=95)
+    assert outcome("wrong_answers_percent", DEFAULTS["wrong_answers_percent"], quick) == (Outcome.FAILED, 5.0)
+    assert outcome("wrong_answers_percent", 1, step()) == (Outcome.UNKNOWN, None)
+
+
+def test_calls_that_nobody_greets_are_errors_even_without_a_turn() -> None:
+    mute = step(10, turns=0, not_greeted=10, voice_to_voice_ms=[])
+    assert outcome("errors_percent", 1, mute) == (Outcome.FAILED, 100.0)

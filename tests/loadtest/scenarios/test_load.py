@@ -72,6 +72,22 @@ def test_defaults_hold_unless_switched_off_or_replaced() -> None:
             "events:\n  - {at_s: 5, do: kill_server}\n  - {at_s: 1, do: kill_server}\ncriteria:",
             "events: put them in the order of at_s",
         ),
+        (
+            "criteria:",
+            "events: [{at_s: 10, do: kill_server}]\ncriteria:",
+            "mine.yaml:7: events: at_s 10 is behind the end of the steps, 10 s",
+        ),
+        (
+            "criteria:",
+            "providers: {profile: inprocess}\nevents: [{at_s: 1, do: stall_providers}]\ncriteria:",
+            "mine.yaml:8: events: providers that are inside the server can be neither",
+        ),
+        (
+            "criteria:",
+            "providers: {profile: vendors, delays: [openai.first_token=nope]}\ncriteria:",
+            "mine.yaml:7: providers.delays: no profile named 'nope': use one of ",
+        ),
+        ("recovery_s: 10", "recovery_s: -1", "mine.yaml:9: criteria.recovery_s: .* not -1"),
     ],
 )
 def test_a_mistake_names_line_and_field(old: str, new: str, complaint: str) -> None:

@@ -1,3 +1,6 @@
+import pytest
+
+from loadtest.bulk import figures as figures_module
 from loadtest.bulk.figures import Figures
 from loadtest.scenarios.timeline import MAX_POINTS, Timeline
 
@@ -31,3 +34,15 @@ def test_long_runs_have_fewer_points_and_lose_no_error() -> None:
     assert sum(point["turns"] for point in timeline.points) == figures.turns
     assert sum(point["errors"] for point in timeline.points) == figures.unanswered
     assert min(point["calls"] for point in timeline.points) == 1
+
+
+def test_lists_stay_bounded_in_a_run_of_days_and_no_answer_is_counted_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(figures_module, "MAX_SAMPLES", 10)
+    timeline, figures = Timeline(), Figures()
+    for second in range(1, 9):
+        figures.voice_to_voice_ms += [500.0] * 4
+        point = timeline.add(float(second), 10, 10, figures, {})
+        assert point["answers"] == 4
+    assert len(figures.voice_to_voice_ms) <= 10

@@ -115,3 +115,18 @@ async def test_every_kind_can_be_built_and_started(name: str, capsys: pytest.Cap
     async with Running(capsys, name) as running, aiohttp.ClientSession() as session:
         url = running.url(name).replace("ws", "http", 1).removesuffix("/v1")
         assert (await session.get(f"{url}/faults")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("openai", "--fault", "garbage"), "--fault says which; add --faults SHARE"),
+        (
+            ("openai", "--delay", "cartesia.first_audio=none"),
+            "--delay cartesia.first_audio=none: cartesia is not started",
+        ),
+    ],
+)
+async def test_what_would_have_no_effect_is_refused(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        await simulate(parse(*words), LoopClock)
