@@ -25,20 +25,28 @@ async def test_a_flood_of_offers_is_refused_and_the_call_that_is_on_goes_on() ->
         await page.open.wait()
         (session,) = served.whip.sessions.values()
 
+        spoken = 0
+
         async def speak() -> None:
             """The agent, for as long as the flood lasts."""
+            nonlocal spoken
             loop = asyncio.get_running_loop()
             due_s = loop.time()
             while True:
                 for frame in frames:
                     call.line.send(frame)
+                    spoken += 1
                     due_s += FRAME_MS / 1000
                     await asyncio.sleep(max(due_s - loop.time(), 0))
 
         speaking = asyncio.create_task(speak())
-        await eventually(lambda: len(page.heard) > 10)
-        heard, sent, received = call.count("hear"), session.network.sent, len(page.heard)
-        made = await poured(served.url)
+        try:
+            await eventually(lambda: len(page.heard) > 10)
+            heard, sent, received, spoken = call.count("hear"), session.network.sent, len(page.heard), 0
+            made = await poured(served.url)
+        finally:
+            speaking.cancel()
+            await asyncio.wait([speaking])
         heard, sent = call.count("hear") - heard, session.network.sent - sent
 
         answered = {int(status): count for status, count in made["statuses"].items()}
@@ -49,14 +57,12 @@ async def test_a_flood_of_offers_is_refused_and_the_call_that_is_on_goes_on() ->
         assert served.host.bad["webrtc", "rate"] == answered[429]
 
         # Nobody in the call noticed: both sides are heard throughout, and nothing is lost.
-        assert heard >= 0.9 * made["took_s"] * 1000 / FRAME_MS
-        assert sent > 0.5 * made["took_s"] * 1000 / FRAME_MS, "most of it is words, the rest is pauses"
+        assert heard >= 0.8 * made["took_s"] * 1000 / FRAME_MS
+        assert sent > 0.5 * spoken, "most of it is words, the rest is pauses"
         await eventually(lambda: len(page.heard) - received >= sent)
         assert session.network.lost_in == 0
         assert not call.bad
         assert not call.ended.is_set()
-        speaking.cancel()
-        await asyncio.wait([speaking])
 
 
 async def poured(url: str) -> dict[str, Any]:
