@@ -111,7 +111,8 @@ def _growth(name: str) -> Callable[[Result], float]:
         if not result.timeline:
             return math.nan
         end_s = result.timeline[-1]["t_s"]
-        late = [point for point in result.timeline if point["t_s"] >= _SETTLED * end_s]
+        from_s = max(_SETTLED * end_s, result.scenario.get("settles_s", 0.0))
+        late = [point for point in result.timeline if point["t_s"] >= from_s]
         return growth_per_hour([(point["t_s"], point[name]) for point in late if point.get(name) is not None])
 
     return growth

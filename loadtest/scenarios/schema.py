@@ -175,6 +175,9 @@ class Scenario(Model):
     steps: list[Step] = []
     search: Search | None = None
     events: list[Event] = []
+    settles_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """Growth is looked at from then on, at the earliest: windows of time that the server keeps are full then.
+    Real time: it does not shrink with the run's scale."""
     criteria: dict[str, Annotated[float, Field(ge=0)] | None] = {}
     """By the names of `criteria.KNOWN`; null switches a default off."""
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from loadtest.scenarios.criteria import DEFAULTS, KNOWN, Outcome, growth_per_hour, judge
-from loadtest.scenarios.result import EventResult, StepResult
+from loadtest.scenarios.result import EventResult, Point, StepResult
 from tests.loadtest.scenarios.runs import point, result, step
 
 
@@ -118,6 +118,17 @@ def test_an_event_of_which_nothing_is_known_does_not_count_as_recovered(
     events = [EventResult(10.0, "cut_sockets", recovery_s=each) for each in recoveries]
     (verdict,) = judge(result(step(), events=events), {"recovery_s": 30.0})
     assert verdict.outcome is outcome
+
+
+def test_growth_before_the_server_has_settled_says_nothing() -> None:
+    filling = [point(at, objects=min(at, 3_600.0)) for at in range(0, 7_200, 10)]
+    scenario = {**result().scenario, "settles_s": 3_600}
+
+    def judged(timeline: list[Point]) -> tuple[Outcome, float | None]:
+        return outcome("objects_growth_per_hour", 0, step(), timeline=timeline, scenario=scenario)
+
+    assert judged(filling) == (Outcome.PASSED, 0.0)
+    assert judged(filling[:390]) == (Outcome.UNKNOWN, None), "five minutes after that are too few"
 
 
 def test_a_percentile_of_few_samples_is_said_to_be_the_slowest_of_them() -> None:
