@@ -232,13 +232,19 @@ class Server:
             return "draining"
         return self._not_warm
 
+    def stop(self, *, cut: bool = False) -> None:
+        """Let `run` drain and return. With `cut` live calls are ended, not waited for."""
+        if cut:
+            self._cut.set()
+        self._stop.set()
+
     def _signalled(self) -> None:
         now_ms = self.clock.now_ms()
         if not self._stop.is_set():
-            self._stop.set()
             self._stopped_ms = now_ms
+            self.stop()
         elif now_ms - self._stopped_ms > ONE_SIGNAL_MS:
-            self._cut.set()
+            self.stop(cut=True)
 
     async def _drain(self) -> int:
         self._admission.draining = True

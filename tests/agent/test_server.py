@@ -113,8 +113,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIter
         try:
             yield run
         finally:
-            server._signalled()
-            server._cut.set()
+            server.stop(cut=True)
             await asyncio.wait((run.task,), timeout=WAIT_S)
 
 

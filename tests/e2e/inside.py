@@ -135,6 +135,5 @@ async def inside(
     finally:
         waiting.cancel()
         # Twice: cut, do not wait for calls.
-        server._signalled()
-        server._signalled()
+        server.stop(cut=True)
         await asyncio.wait_for(asyncio.gather(running, waiting, return_exceptions=True), WAIT_S)
