@@ -34,9 +34,10 @@ debian: ## what the tests need besides Python
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	  else echo "install these Debian packages first:$$missing" >&2; exit 1; fi; fi
 
-# Calls in real time need their share of a machine that others use too: one that fails is tried again, and named
+# Browsers, and calls in real time, need their share of a machine that others use too: a test of theirs that fails is
+# tried once more, and named
 test: install debian ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not e2e"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not e2e" -rR
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m e2e --reruns 1 -rR
 
 check: install ## format, lint, types, layers

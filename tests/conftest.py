@@ -27,8 +27,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that has an event loop is watched."""
+    """Every test that has an event loop is watched. One with a real browser may begin anew once, and is named.
+
+    On a shared machine a headless browser now and then forgets a frame or a timer until something wakes it.
+    """
     for item in items:
+        if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.flaky(reruns=1))
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
             marker = item.get_closest_marker("asyncio")
             shared = marker is not None and marker.kwargs.get("loop_scope") == "session"
