@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test that has an event loop is watched. One with a real browser may begin anew once, and is named.
+    """Every test with an event loop is watched. One with a real browser may begin anew once, and is named.
 
     On a shared machine a headless browser now and then forgets a frame or a timer until something wakes it.
     """
